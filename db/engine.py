@@ -1,12 +1,11 @@
 """Engines, transactions, database time and migrations. The only place that knows the SQL dialect."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, TypeVar
 
 from filelock import FileLock
@@ -113,7 +112,7 @@ def make_engines(url: str) -> Engines:
                 begin="BEGIN",
                 pragmas=("query_only=ON", f"cache_size=-{READ_CACHE_KB}"),
                 kept=READERS_KEPT,
-                options={"cached_statements": READERS_STATEMENTS},
+                statements=READERS_STATEMENTS,
             ),
         )
     return Engines(write=_postgres(parsed, read_only=False), read=_postgres(parsed, read_only=True))
@@ -237,14 +236,17 @@ def _sqlite(
     pragmas: tuple[str, ...],
     pool: type[NullPool] | None = None,
     kept: int | None = None,
-    options: Mapping[str, int] = MappingProxyType({}),
+    statements: int = 128,
 ) -> Engine:
     """WAL; our own BEGIN, because the driver's deferred one fails at once when a reader turns writer. kept: connections
-    that wait for the next use; as many as usual may be in use. options: of sqlite3.connect."""
+    that wait for the next use; as many as usual may be in use. statements: prepared ones that each connection
+    keeps."""
     refuse_network_disk(Path(str(url.database)))
     _make_folder(url)
     few: dict[str, Any] = {} if kept is None else {"pool_size": kept, "max_overflow": 15 - kept, "pool_use_lifo": True}
-    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS, **options}, poolclass=pool, **few)
+    engine = create_engine(
+        url, connect_args={"timeout": BUSY_SECONDS, "cached_statements": statements}, poolclass=pool, **few
+    )
 
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, record: Any) -> None:
