@@ -14,6 +14,7 @@ from app.door.guard import Guard
 from app.door.people import stand
 from app.door.refusals import install
 from app.door.ways import Door, decide
+from app.fragment_ends import keep_fragment_ends
 from app.heap import tidy
 from cwpo.config.environment import set_here, settings
 from cwpo.errors import ConfigError
@@ -37,6 +38,7 @@ own = door()
 stand(own)
 install()
 tidy()
+keep_fragment_ends()
 app = st.App(
     "main.py",
     routes=[downloads.route(own.prefix), painting.route(own.prefix)],

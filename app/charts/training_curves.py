@@ -157,7 +157,7 @@ def finish(figure: go.Figure, way: Way, span: tuple[int, int] | None, *, title: 
     figure.update_xaxes(title_text="step", rangemode="tozero")
     if span is not None:
         figure.update_xaxes(range=list(span))
-    figure.update_yaxes(title_text=f"{title}, log" if way.log else title, tickformat=ticks)
+    figure.update_yaxes(title_text=f"{title}, log" if way.log else title, tickformat=ticks, exponentformat="power")
     if way.log:
         figure.update_yaxes(type="log", tickformat=ticks or ".3~g")
     if way.zoom:

@@ -15,6 +15,7 @@ from app.components.frame import layout
 from app.components.frame.address import CompareView
 from app.components.frame.chart import show_chart
 from app.components.frame.export import show_bundle, show_export
+from app.components.frame.formats import GAVE_UP
 from app.components.frame.painting import let_paint
 from app.components.judging.along import show_along
 from app.components.judging.card import show_cards
@@ -60,7 +61,11 @@ def _answer(shown: ChosenRuns) -> tuple[list[GraRow], list[DifferenceRow], str]:
     said = [shown.left_out, *absences(rows, shown.gone), *results.unreadable(evaluated)]
     if not table:
         _notes(said)
-        layout.empty_state("None of these runs is evaluated yet; their GRA appears here as soon as the first one is.")
+        layout.empty_state(
+            "None of these runs is evaluated: they failed or were cancelled before. A retry, on a run's page, goes on."
+            if all(row.status in GAVE_UP for row in rows)
+            else "None of these runs is evaluated yet; their GRA appears here as soon as the first one is."
+        )
         return [], [], ""
     reference = chosen_reference(table)
     against = "" if reference == PLANNED_PAIRS else reference

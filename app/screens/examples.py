@@ -22,7 +22,7 @@ from app.components.frame.filters import (
     page_size,
     show_human_labels,
 )
-from app.components.frame.formats import counted, dataset_name, models, share
+from app.components.frame.formats import GAVE_UP, counted, dataset_name, models, share
 from app.components.frame.leaving import become, link
 from app.components.frame.relabel_address import RelabelView
 from app.components.runs.picker import pick_run
@@ -66,7 +66,7 @@ def page() -> None:
         if part == "human":
             show_labeled(view)
         else:
-            _pairs(view, labels, asked)
+            _pairs(view, labels, asked, found.row)
     with left:
         if summary is not None and part == "weak":
             show_chart(
@@ -114,9 +114,18 @@ def _accuracy(summary: LabelSummary) -> str:
     return ", ".join(words) + "." if words else ""
 
 
-def _pairs(view: ExamplesView, labels: LabelsOfRun | None, asked: str) -> None:
+def _no_pairs(row: RunRow) -> str:
+    """Why none are here, and whether some will be."""
+    if row.annotator is None:
+        return f"No annotator labels pairs for {row.method_label}: there are no weak labels to look at."
+    if row.status in GAVE_UP:
+        return f"This run {GAVE_UP[row.status]} before its annotator had labeled pairs. A retry, on its page, goes on."
+    return "This run has no weak labels yet; the pairs appear once its annotator has labeled them."
+
+
+def _pairs(view: ExamplesView, labels: LabelsOfRun | None, asked: str, run: RunRow) -> None:
     if view.run is None or labels is None:
-        layout.empty_state("This run has no weak labels yet; the pairs appear once its annotator has labeled them.")
+        layout.empty_state(_no_pairs(run))
         return
     bar = st.container(horizontal=True, vertical_alignment="center", key="pages_of_pairs")
     with bar:

@@ -129,7 +129,7 @@ def _evidence(run: RunRecord, live: bool, first: Once[Sequence[StageRow]]) -> No
         return first.take() or _stages(run.id)
 
     parts: Mapping[str, Callable[[], None]] = {
-        "Answers": lambda: show_answer_list(run.id, Once(stages())),
+        "Answers": lambda: show_answer_list(run.id, run.status, Once(stages())),
         "Chat": lambda: show_chat(run.id),
         "Model": lambda: show_models(run.id, stages()),
         "Data": lambda: show_counts(stages(), files),

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,7 +28,7 @@ from cwpo.config.run import RunConfig, merged
 from cwpo.report import columns as report_columns
 from cwpo.report.gra_terms import BASELINES, SEVERAL, baseline_of
 from db import queries
-from db.errors import DatabaseUnavailable, UnknownRun
+from db.errors import DatabaseUnavailable, FinishedRun, UnknownRun
 from db.models import Run
 from db.records import RunGroup
 from tests.app.visits import MAIN, Computed, visit, words
@@ -93,6 +94,34 @@ def test_no_click_on_a_page_as_it_opens_deletes_a_run(computed: Computed) -> Non
         page = visit("run", run=str(run))
         assert [button.label for button in page.button if button.label.startswith("Delete")] == []
         assert not page.error
+
+
+def test_what_a_run_that_ended_lacks_is_not_announced(computed: Computed) -> None:
+    """Nothing more comes of a run that failed or was cancelled, and no weak label of one that asks for none."""
+    failed, (human, weak) = str(computed.failed), (str(run) for run in (computed.sweep[0], computed.sweep[2]))
+    assert "This run failed before the aligned and the baseline model had both answered." in words(
+        visit("run", run=failed)
+    )
+    assert "None of these runs is evaluated: they failed or were cancelled before." in words(
+        visit("compare", runs=failed)
+    )
+    assert "No annotator labels pairs for Human: there are no weak labels" in words(visit("examples", run=human))
+    made = api.submit_run(RunConfig.parse(config_of(int(weak)) | {"seed": 7, "salt": "not computed yet"}))
+    try:
+        assert "the pairs appear once its annotator" in words(visit("examples", run=str(made.run_id)))
+        assert "appear here once both have answered" in words(visit("run", run=str(made.run_id)))
+        assert "appears here as soon as the first one is" in words(visit("compare", runs=f"{failed},{made.run_id}"))
+        api.cancel_run(made.run_id)
+        assert "This run was cancelled before its annotator" in words(visit("examples", run=str(made.run_id)))
+    finally:
+        with suppress(FinishedRun):
+            api.cancel_run(made.run_id)
+        api.delete_run(made.run_id)
+
+
+def config_of(run: int) -> dict[str, Any]:
+    with reading() as session:
+        return dict(queries.get_run(session, run).config)
 
 
 def test_a_run_that_is_deleted_while_it_is_watched_is_a_sentence(

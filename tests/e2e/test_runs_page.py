@@ -75,11 +75,20 @@ def grid(page: Page) -> list[list[str]]:
     )
 
 
+# What stands where a grid does not come: whether the script runs, each grid with its staleness and size, the text.
+SCENE = """() => ({
+    script: document.querySelector('[data-testid="stApp"]')?.dataset.testScriptState,
+    grids: [...document.querySelectorAll('[data-testid="stDataFrame"]')].map(grid => [
+        grid.closest('[data-stale]')?.dataset.stale, grid.clientWidth, grid.clientHeight,
+        grid.querySelectorAll('[data-testid="data-grid-canvas"] tr').length]),
+    text: document.querySelector('[data-testid="stMain"]')?.innerText.slice(0, 1500) })"""
+
+
 def until(page: Page, there: Callable[[], Found], seconds: float = 120) -> Found:
     """Wait until the page is so: it may be drawing still."""
     deadline = clocks.monotonic() + seconds
     while not (found := there()):
-        assert clocks.monotonic() < deadline, grid(page)
+        assert clocks.monotonic() < deadline, (grid(page), page.evaluate(SCENE))
         page.wait_for_timeout(150)
     return found
 
@@ -150,6 +159,37 @@ def test_a_heading_orders_the_whole_list_and_opens_nothing(at_list: Page, desk: 
         assert figures == sorted(figures, reverse=ordered)
         settled(page)
     expect(page.get_by_role("heading", name="Runs")).to_be_visible()
+
+
+def slowed(page: Page) -> None:
+    """The browser of a busy machine."""
+    page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": 8})
+
+
+def test_a_list_that_is_ordered_while_the_page_looks_for_news_stands_alone(page: Page, desk: str) -> None:
+    """Two parts of the page are drawn in turn, and what they draw may wait for the browser together."""
+    page.add_init_script(
+        "const every = setInterval; setInterval = (what, ms, ...more) => every(what, ms / 10, ...more)"
+    )
+    page.goto(desk)
+    ready(page, "Runs")
+    slowed(page)
+    for arrow in ("↓", "↑") * 2:
+        click(page, GRA, 0)
+        until(page, lambda arrow=arrow: any(f"GRA, % {arrow}" in row for row in grid(page)[:1]), 40)
+
+
+def test_what_comes_up_from_a_button_stays_there_where_its_arrow_was_clicked(at_list: Page) -> None:
+    page = at_list
+    arrow = page.locator(".st-key-runs_views").get_by_test_id("stIconMaterial")
+    arrow.wait_for()
+    settled(page)
+    slowed(page)
+    place = arrow.bounding_box()
+    assert place is not None
+    page.mouse.click(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
+    page.wait_for_timeout(1_500)
+    expect(page.get_by_test_id("stPopoverBody")).to_be_visible()
 
 
 def test_ticks_survive_opening_a_line_searching_sorting_and_a_reload(at_list: Page) -> None:

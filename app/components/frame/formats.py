@@ -4,8 +4,10 @@ from datetime import UTC, datetime
 
 from cwpo.config import catalog
 from cwpo.config.catalog import short_name
+from db.status import CANCELLED, FAILED
 
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
+GAVE_UP = {FAILED: "failed", CANCELLED: "was cancelled"}  # how a run ended that will not go on by itself
 
 
 def ago(moment: datetime | None, now: datetime | None = None) -> str:

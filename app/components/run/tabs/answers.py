@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from app.components.frame import layout
-from app.components.frame.formats import counted
+from app.components.frame.formats import GAVE_UP, counted
 from app.components.frame.leaving import parameters, readdress
 from app.components.run.tabs.answer_card import show_answers
 from app.reads import results
@@ -25,7 +25,7 @@ WORDS = "Search in prompts and answers"
 
 
 @layout.fragment
-def show_answer_list(run_id: int, first: Once[Sequence[StageRow]]) -> None:
+def show_answer_list(run_id: int, status: str, first: Once[Sequence[StageRow]]) -> None:
     """The list; search, order and the place in it are kept in the address."""
     with st.container(horizontal=True, vertical_alignment="center"):
         text = _search()
@@ -38,7 +38,11 @@ def show_answer_list(run_id: int, first: Once[Sequence[StageRow]]) -> None:
             session, run_id, order=order, text=text, after=after, before=before, limit=PAGE, stages=first.take() or ()
         )
     if not page.prompts:
-        layout.empty_state("The aligned and the baseline model's answers appear here once both have answered.")
+        layout.empty_state(
+            f"This run {GAVE_UP[status]} before the aligned and the baseline model had both answered. A retry goes on."
+            if status in GAVE_UP
+            else "The aligned and the baseline model's answers appear here once both have answered."
+        )
         return
     layout.note(_counts(page, text))
     for row in page.rows:
