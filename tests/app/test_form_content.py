@@ -194,3 +194,17 @@ def test_what_was_queued_leads_to_its_page() -> None:
     assert queued.then == RunView(run=3)
     queued.add([4, 5], "2 runs queued.")
     assert (queued.then, queued.said) == (RunsView(), "2 runs queued.")
+
+
+def test_a_choice_that_an_earlier_page_still_offers_is_known_by_its_words() -> None:
+    """A browser that is behind offers the methods and the names of the dataset before, and sends what it shows."""
+    form = Form.begun(start_of("hh"))
+    form.take("methods", ["human", "Oracle labels", "cw"])
+    assert form.state["methods"] == ["human", "oracle", "cw"]
+    assert form.values()[0]["method"] == ["human", "oracle", "cw"]
+    form.take("dataset", catalog.DATASETS["sandbox"].label)
+    assert (form.start.dataset, form.state["dataset"]) == ("sandbox", "sandbox")
+    form.take("objectives", ["ipo"])
+    form.take("percents", ["30", "45"])
+    assert form.values()[0]["objective"] == ["ipo"]
+    assert form.state["percents"] == ["30", "45"]

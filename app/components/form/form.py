@@ -112,6 +112,7 @@ class Form:
 
     def take(self, name: str, value: Any) -> None:
         """A widget was changed; what hangs on it follows."""
+        value = self._named(name, value)
         if name == "dataset":
             self._take_dataset(str(value or self.start.dataset))
         elif name == "preset":
@@ -120,6 +121,19 @@ class Form:
             before = self.state[name]
             self.state[name] = value
             self._follow(name, before)
+
+    def _named(self, name: str, value: Any) -> Any:
+        """A choice by its name. A browser that still offers what another dataset had sends the words that it showed."""
+        widget = all_fields().get(name)
+        if widget is None or widget.kind not in ("one", "choice") or value is None:
+            return value
+        offered = widget.offered(self.start.dataset)
+        given = value if widget.kind == "choice" else [value]
+        if all(one in offered for one in given):
+            return value
+        names = {label: one for dataset in catalog.DATASETS for one, label in widget.offered(dataset).items()}
+        found = [one if one in offered else names.get(one, one) for one in given]
+        return list(dict.fromkeys(found)) if widget.kind == "choice" else found[0]
 
     def fill(self, values: Mapping[str, Any]) -> None:
         """Every widget holds what a file says, and its dataset's default where it says nothing."""
