@@ -17,6 +17,7 @@ UP, DOWN = " ↑", " ↓"
 TICKED = "runs_ticked_in"  # (grid, its ticked rows): what a click changed is seen beside what was there
 EARLIER = "runs_ticked_earlier"  # the same of grids before it: a browser that waits for an answer still shows them
 MOST_EARLIER = 8
+SORTED = "runs_sorted_in"  # (grid, heading): a browser may send one click twice, the second time as the grid goes
 
 
 def show_grid(table: Sequence[Line], shown: Sequence[Column], sort: str) -> Line | None:
@@ -64,6 +65,9 @@ def _selected(key: str, lines: Sequence[Sequence[int]], shown: Sequence[Column])
     selection: Any = st.session_state[key]["selection"]
     by_label = {column.label: column for column in shown}
     if selection["columns"]:
+        if st.session_state.get(SORTED) == (key, selection["columns"][0]):
+            return
+        st.session_state[SORTED] = (key, selection["columns"][0])
         column = by_label.get(selection["columns"][0])
         if column is not None and column.order:
             sort = RunsView.from_params(st.query_params).sort
