@@ -26,7 +26,7 @@ def keep_fragment_ends() -> None:
             for message in _whole(waiting, {id(message) for message in queue._queue}):
                 message.script_finished = ends[id(message)]
 
-    setattr(ForwardMsgQueue, clear.__name__, cleared)
+    ForwardMsgQueue.clear = cleared  # type: ignore[assignment,method-assign]
 
 
 def _whole(waiting: list[ForwardMsg], kept: set[int]) -> list[ForwardMsg]:

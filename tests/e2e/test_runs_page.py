@@ -176,7 +176,7 @@ def test_a_list_that_is_ordered_while_the_page_looks_for_news_stands_alone(page:
     slowed(page)
     for arrow in ("↓", "↑") * 2:
         click(page, GRA, 0)
-        until(page, lambda arrow=arrow: any(f"GRA, % {arrow}" in row for row in grid(page)[:1]), 40)
+        until(page, lambda arrow=arrow: any(f"GRA, % {arrow}" in row for row in grid(page)[:1]))
 
 
 def test_what_comes_up_from_a_button_stays_there_where_its_arrow_was_clicked(at_list: Page) -> None:
