@@ -16,6 +16,7 @@ from app.door.refusals import install
 from app.door.ways import Door, decide
 from app.fragment_ends import keep_fragment_ends
 from app.heap import tidy
+from app.late_clicks import keep_late_clicks
 from cwpo.config.environment import set_here, settings
 from cwpo.errors import ConfigError
 from workers.machine.modes import keep_private
@@ -39,6 +40,7 @@ stand(own)
 install()
 tidy()
 keep_fragment_ends()
+keep_late_clicks()
 app = st.App(
     "main.py",
     routes=[downloads.route(own.prefix), painting.route(own.prefix)],

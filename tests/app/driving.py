@@ -152,15 +152,19 @@ class Driver:
 
     def _change(self, kind: str) -> None:
         at = self.page.query_selector("[data-driven]")
-        if at is None:  # drawn anew: found again the next time if it is still there
-            if self.done[-1] not in self.missed:
-                self.missed.add(self.done.pop())
-            return
+        if at is None:
+            return self._miss()
         try:
             CHANGES[kind](self, at)
         except PlaywrightError as error:
-            if self.page.query_selector("[data-driven]") is not None:
-                self.useless.append(f"{self.done[-1]}: {str(error)[:600]}")
+            if self.page.query_selector("[data-driven]") is None:
+                return self._miss()
+            self.useless.append(f"{self.done[-1]}: {str(error)[:600]}")
+
+    def _miss(self) -> None:
+        """It was drawn anew meanwhile: found again the next time if it is still there."""
+        if self.done[-1] not in self.missed:
+            self.missed.add(self.done.pop())
 
     def all_saved(self) -> bool:
         """Every file that was asked for came."""
@@ -185,10 +189,11 @@ def _unfold(driver: Driver, at: ElementHandle) -> None:
 
 
 def _save(driver: Driver, at: ElementHandle) -> None:
-    """A file is made when it is asked for, and gone with the next run of the script."""
-    driver.asked += 1
+    """A file is made when it is asked for."""
     _click(driver, at)
-    driver.all_saved()
+    driver.asked += 1
+    if not driver.all_saved():
+        driver.useless.append(f"{driver.done[-1]}: no file came. {driver.page.inner_text('body')[:1_500]}")
 
 
 def _check(driver: Driver, at: ElementHandle) -> None:

@@ -131,9 +131,13 @@ class Answers:
     def hold(self) -> None:
         self.held = []
 
-    def release(self) -> None:
+    def release(self, before: bytes | None = None) -> None:
+        """All of it, and what comes from now on; or of what is held all before the one that has this in it."""
         held, self.held = self.held or [], None
-        for message in held:
+        for place, message in enumerate(held):
+            if before is not None and before in message:
+                self.held = held[place:]
+                return
             self.socket.send(message)
 
 
@@ -177,6 +181,26 @@ def test_a_list_that_is_ordered_while_the_page_looks_for_news_stands_alone(page:
     for arrow in ("↓", "↑") * 2:
         click(page, GRA, 0)
         until(page, lambda arrow=arrow: any(f"GRA, % {arrow}" in row for row in grid(page)[:1]))
+
+
+def test_a_heading_counts_once_where_the_answer_is_late(browser: Browser, desk: str) -> None:
+    """The browser knows the new address and shows the old grid still: when it asks for news, it says again what is
+    chosen there."""
+    with visiting(browser) as page:
+        answers = Answers(page)
+        page.goto(desk)
+        ready(page, "Runs")
+        settled(page)
+        answers.hold()
+        click(page, GRA, 0)
+        until(page, lambda: any(b"runs_grid" in message for message in answers.held or []))
+        answers.release(b"runs_grid")
+        expect(page).to_have_url(f"{desk}/?sort=-gra")
+        page.wait_for_timeout(10_000)  # twice the time between two looks for news, and more
+        answers.release()
+        until(page, lambda: any("GRA, % ↓" in row for row in grid(page)[:1]))
+        settled(page)
+        expect(page).to_have_url(f"{desk}/?sort=-gra")
 
 
 def test_what_comes_up_from_a_button_stays_there_where_its_arrow_was_clicked(at_list: Page) -> None:
@@ -273,6 +297,32 @@ def test_an_idle_page_shows_a_run_that_was_queued_elsewhere(at_list: Page) -> No
         api.cancel_run(made.run_id)
         api.delete_run(made.run_id)
     expect(page.get_by_text("3 settings")).to_be_visible()
+
+
+def test_a_file_that_is_asked_for_while_the_page_is_redrawn_comes(browser: Browser, desk: str) -> None:
+    """The browser shows the page before still, and asks for what that one offered."""
+    with visiting(browser) as page:
+        answers = Answers(page)
+        page.goto(desk)
+        ready(page, "Runs")
+        settled(page)
+        page.get_by_role("button", name="Export", exact=True).click()
+        saves = page.get_by_role("button", name="JSON", exact=True)
+        expect(saves).to_be_visible()
+        settled(page)
+        answers.hold()
+        made = api.submit_run(RunConfig(seed=9, method="oracle"))
+        try:
+            until(page, lambda: any(b"4 settings" in message for message in answers.held or []))
+            page.wait_for_timeout(1_500)  # the server has drawn all of it
+            with page.expect_download() as waiting:
+                saves.click()
+                page.wait_for_timeout(500)
+                answers.release()
+            assert waiting.value.suggested_filename == "runs.json"
+        finally:
+            api.cancel_run(made.run_id)
+            api.delete_run(made.run_id)
 
 
 def test_back_from_a_run_is_the_same_list(page: Page, desk: str) -> None:

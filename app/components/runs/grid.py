@@ -17,7 +17,9 @@ UP, DOWN = " ↑", " ↓"
 TICKED = "runs_ticked_in"  # (grid, its ticked rows): what a click changed is seen beside what was there
 EARLIER = "runs_ticked_earlier"  # the same of grids before it: a browser that waits for an answer still shows them
 MOST_EARLIER = 8
-SORTED = "runs_sorted_in"  # (grid, heading): a browser may send one click twice, the second time as the grid goes
+# (grid, heading) of the last click: a browser that shows that grid still says it again when it asks for news, and what
+# the server has forgotten with the grid counts as a click.
+SORTED = "runs_sorted_in"
 
 
 def show_grid(table: Sequence[Line], shown: Sequence[Column], sort: str) -> Line | None:
