@@ -38,6 +38,7 @@ METHODS = ("human", "weak", "cw", "shuffled", "top:30")
 PARTS = ("annotators", "policies")
 LABELED = 0.3  # share of the pairs whose labels the annotator learns from
 SPLIT = 0  # its seed, the same for all
+ANSWER = 48  # tokens at most: what people write is longer than what `make real` reads
 EDITION = 2  # raised when a line holds other things
 COMMON = ("normalized", "pairs")  # what files of several folders are called
 
@@ -72,7 +73,7 @@ def config_of(file: Path, plan: Plan, method: str, seed: int) -> RunConfig:
             "label_fraction": LABELED,
         },
         "model": {"annotator": plan.model, "policy": plan.model},
-        "evaluation": {"card": True},
+        "evaluation": {"card": True, "max_new_tokens": ANSWER},
     }
     return RunConfig.parse(merged(LAPTOP_DEFAULTS, own))
 
