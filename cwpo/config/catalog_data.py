@@ -117,7 +117,7 @@ LAPTOP_DEFAULTS: Mapping[str, Any] = {
         "max_length": 512,
         "lora": {"r": 8, "alpha": 16, "dropout": 0.0},  # without dropout, a batch is as small as tokens_per_batch says
     },
-    "data": {"max_pairs": 140, "test_prompts": 60},
+    "data": {"max_pairs": 300, "test_prompts": 60},
     "annotator": {"epochs": 2, "lr": 5e-5, "batch_size": 8},
     "sft": {"data": "none"},
     "align": {"epochs": 1, "lr": 2e-4, "batch_size": 8, "warmup_steps": 2, "weight_decay": 0.0, "beta": 0.1},
@@ -125,7 +125,7 @@ LAPTOP_DEFAULTS: Mapping[str, Any] = {
         "max_new_tokens": 32,
         "baseline": "common",
         "gold_reward": "trained",
-        "gold_train": {"epochs": 1, "lr": 5e-5, "batch_size": 8},
+        "gold_train": {"epochs": 2, "lr": 5e-5, "batch_size": 8},
     },
     "execution": {"tokens_per_batch": 512},
 }
