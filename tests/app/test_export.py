@@ -124,6 +124,21 @@ def test_a_figure_has_one_heading_on_the_page_in_the_terminal_and_in_files(compu
                 assert column.spare or column.title in console.file.getvalue()
 
 
+def test_a_judge_that_cannot_be_told_from_a_coin_takes_no_room_from_the_figures(
+    computed: Computed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Why there is no corrected GRA stands under the table of a terminal, once."""
+    card = {"judge": "trained", "pairs": 52, "q": 0.54, "q_low": 0.28, "q_high": 0.80, "held_out": True}
+    monkeypatch.setattr(status, "judge_cards", lambda *_, **__: dict.fromkeys(computed.sweep, card))
+    console = Console(file=io.StringIO(), width=160)
+    status.print_comparison(computed.sweep, console)
+    terminal = console.file.getvalue().partition("Can the judge be believed?")[2]
+    for column in report_columns.part(report_columns.CARD, "main", narrow=True):
+        assert column.title in terminal
+    assert terminal.count("28.0 – 80.0") == len(results.table_of(computed.rows()))
+    assert terminal.count("cannot be told from a coin") == 1
+
+
 def test_exported_gra_says_its_terms_and_what_the_seed_moved(computed: Computed) -> None:
     file = compare_files(computed)["GRA"]
     for row in json.loads(text_of(file, "JSON")):
