@@ -51,6 +51,7 @@ class Plan:
     pairs: int = 400  # for training, of each file, at most
     longest: int = 768  # tokens of a pair, both answers with their prompts
     prompts: int = 80  # held out
+    precision: str = "fp32"  # of every stage with a model
 
 
 def name_of(file: Path) -> str:
@@ -72,7 +73,7 @@ def config_of(file: Path, plan: Plan, method: str, seed: int) -> RunConfig:
             "length_rule": {"max_tokens": plan.longest, "counts": "pair"},
             "label_fraction": LABELED,
         },
-        "model": {"annotator": plan.model, "policy": plan.model},
+        "model": {"annotator": plan.model, "policy": plan.model, "precision": plan.precision},
         "evaluation": {"card": True, "max_new_tokens": ANSWER},
     }
     return RunConfig.parse(merged(LAPTOP_DEFAULTS, own))
@@ -297,13 +298,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--pairs", type=int, default=usual.pairs, help="at most so many training pairs of each file")
     parser.add_argument("--longest", type=int, default=usual.longest, help="tokens of a pair, both with their prompts")
     parser.add_argument("--prompts", type=int, default=usual.prompts, help="held out of each file")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default=usual.precision, help="of all stages")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--report", action="store_true", help="only print the tables")
     options = parser.parse_args(arguments)
     names = [name_of(file) for file in options.data]
     if len(set(names)) < len(names):
         parser.error(f"two files would share the name {max(names, key=names.count)}: rename one, or its folder.")
-    plan = Plan(model=options.model, pairs=options.pairs, longest=options.longest, prompts=options.prompts)
+    plan = Plan(
+        model=options.model, pairs=options.pairs, longest=options.longest, prompts=options.prompts,
+        precision=options.precision,
+    )  # fmt: skip
     failed = 0
     if not options.report:
         import torch

@@ -2,7 +2,7 @@
 
 import json
 import random
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -112,7 +112,9 @@ def test_both_parts_go_on_after_a_stop_and_nothing_is_computed_twice(
     for title in ("What is kept", "Accuracy on hidden", "Kinds of annotator", "Calibration", "Accuracy by C", "GRA, %",
                   "CW minus", "The gold reward"):  # fmt: skip
         assert title in tables
-    assert "Nothing" in report(["tiny_set"], Plan(model=place.plan.model, longest=41))
+    for other in (replace(place.plan, longest=41), replace(place.plan, precision="bf16")):
+        assert "Nothing" in report(["tiny_set"], other)
+        assert config_of(place.file, other, "cw", 0).model.precision == other.precision
     assert_lines_are_what_they_say(lines)
 
 
