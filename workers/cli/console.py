@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TaskID, TextColumn, TimeElapsedColumn
@@ -24,6 +25,7 @@ from cwpo.stages.graph import StageSpec
 from cwpo.stages.pipeline import RunResult
 
 _FILE_WIDTH = 160
+_NAME_WIDTH = 24  # that the first column of a table has at least, where its names are as long
 SAY_EVERY = 30.0  # seconds between lines of progress where the output is no terminal
 
 
@@ -139,13 +141,40 @@ def make_console() -> Console:
 
 
 def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], console: Console) -> None:
-    """A plain table: the first column names the row, the others are numbers."""
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index == 0 else "right", no_wrap=index > 0)
-    for row in rows:
-        table.add_row(*map(escape, row))
-    console.print(table)
+    """A plain table: the first column names the row, the others are numbers. What is wider than the terminal comes in
+    several tables below each other, each with the first column, so that no name is lost and no number is cut.
+    `title` may be empty."""
+    widths = [max(map(cell_len, cells)) for cells in zip(columns, *rows, strict=True)]
+    widths[0] = min(widths[0], max(_NAME_WIDTH, console.width // 3))
+    heading = title or None
+    for places in _side_by_side(widths, console.width):
+        table = Table(title=heading, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+        heading = None
+        table.add_column(columns[0], min_width=widths[0], overflow="fold")
+        most = max(1, console.width - _room([widths[0], 0]))
+        for place in places:
+            table.add_column(
+                columns[place], justify="right", max_width=most, no_wrap=widths[place] <= most, overflow="fold"
+            )
+        for row in rows:
+            table.add_row(*(escape(row[place]) for place in (0, *places)))
+        console.print(table)
+
+
+def _side_by_side(widths: Sequence[int], most: int) -> list[list[int]]:
+    """The columns behind the first, as many beside it as there is room for, and at least one."""
+    parts: list[list[int]] = [[]]
+    for place in range(1, len(widths)):
+        taken = [widths[0], *(widths[each] for each in (*parts[-1], place))]
+        if parts[-1] and _room(taken) > most:
+            parts.append([])
+        parts[-1].append(place)
+    return parts
+
+
+def _room(widths: Sequence[int]) -> int:
+    """Characters of a line with these columns: a space at both ends, three between two of them."""
+    return sum(widths) + 3 * (len(widths) - 1) + 2
 
 
 def show_notes(sentences: Sequence[str], console: Console) -> None:

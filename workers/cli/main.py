@@ -235,24 +235,15 @@ def _sweep(options: argparse.Namespace) -> int:
 
 
 def _print_plan(configs: Sequence[RunConfig], lists: Mapping[str, int]) -> int:
-    from rich import box
-    from rich.table import Table
-
     from cwpo.compare import power
     from workers import api
     from workers.cli import console
     from workers.plan import judging, words
 
     plan = api.plan(configs)
-    name, *figures = words.HEADINGS
-    table = Table(name, box=box.SIMPLE)
-    for heading in figures:
-        table.add_column(heading, justify="right")
-    for row in words.rows(plan):
-        table.add_row(*row)
     screen = console.make_console()
     screen.print(words.product(len(configs), lists), highlight=False)
-    screen.print(table)
+    console.show_table("", words.HEADINGS, words.rows(plan), screen)
     planned = power.planned(configs, api.seed_spread(configs[0].data.dataset))
     for line in (
         f"About {words.about(plan.wall_seconds)} from start to end." if plan.seconds else "",
