@@ -1,7 +1,8 @@
 """Real preferences, a real language model: what its annotator knows, and what the policy gains. Resumable.
 
     python -m benchmarks study_real --data FILE… [--parts annotators policies] [--kinds weak ws] [--methods human cw …]
-        [--seeds 3] [--pairs 400] [--longest 768] [--prompts 80] [--report]
+        [--seeds 3] [--pairs 400] [--longest 768] [--prompts 80]
+        [--precision fp32] [--report]
 
 One JSON line a run in `benchmarks/results/study-real/NAME.jsonl`, written as soon as it is there; a run that has its
 line is not computed again, and stages are shared under CWPO_HOME, where `cwpo fetch smollm2` keeps the model. Seed by
