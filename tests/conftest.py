@@ -3,7 +3,7 @@
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -22,7 +22,7 @@ from tests import servers
 from tests.amounts import COUNTED
 from tests.browser import ARGUMENTS, tested_path
 from tests.emptied import Emptied
-from tests.listening import listened, nothing_goes_wrong
+from tests.listening import listened, none_left_open, nothing_goes_wrong
 from tests.signed_in import PATIENCE, signed_in
 
 # A busy machine stands still for many seconds, and some code is slow the first time that it is called: neither is a
@@ -80,6 +80,13 @@ def pytest_runtest_setup() -> None:
     """Every test begins with one CPU thread of torch: commands that tests call in this process set their own number."""
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(1)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, object, object]:
+    """Pages that a test leaves open when it fails would fail all that come after it."""
+    with none_left_open():
+        return (yield)
 
 
 class Scheduling(LoadFileScheduling):

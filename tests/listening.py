@@ -3,12 +3,22 @@ it, from its first request to its last."""
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 from weakref import WeakSet
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Page, Response, WebError, expect
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Dialog,
+    Error,
+    Page,
+    Response,
+    WebError,
+    expect,
+)
 
 from tests.signed_in import servers
 
@@ -68,6 +78,19 @@ def nothing_goes_wrong() -> Iterator[None]:
         assert not _heard[before:], "\n".join(_heard[before:])
     finally:
         del _heard[before:]
+
+
+@contextmanager
+def none_left_open() -> Iterator[None]:
+    """What a failure within the block leaves open is closed, so that no other test hears of it."""
+    before = set(_open)
+    try:
+        yield
+    except BaseException:
+        for context in set(_open) - before:
+            with suppress(Error):
+                context.close()
+        raise
 
 
 @contextmanager

@@ -50,6 +50,13 @@ IDLE = """() => {
   driven.ended = driven.sent;
   return true;
 }"""
+# What keeps a page from being idle, for whoever reads why a test failed.
+BUSY = """() => JSON.stringify({
+  address: location.href, now: performance.now(), ...window.driven, headings: document.querySelectorAll('h1').length,
+  state: {...document.querySelector('[data-testid=stApp]')?.dataset},
+  waiting: [...document.querySelectorAll('[data-testid=stSkeleton], [data-stale=true]')].map(at =>
+    `${at.dataset.testid} in ${at.closest('[class*=st-key-]')?.className ?? 'the page'}: ${at.checkVisibility()}`),
+})"""
 # The last widget on the page that can be seen and used and was not changed yet is marked; its kind, and who it is:
 # numbers in names count for nothing, so that of ten cards one is tried, and of ten tables one file of each kind.
 NEXT = """([kinds, done]) => {
@@ -111,8 +118,12 @@ class Driver:
         self.saved += 1
 
     def idle(self) -> None:
-        """The page is drawn, and its script has nothing to do."""
-        self.page.wait_for_function(IDLE, timeout=PATIENCE, polling=LOOK)
+        """The page is drawn, and its script has nothing to do; a TimeoutError says what it does instead."""
+        try:
+            self.page.wait_for_function(IDLE, timeout=PATIENCE, polling=LOOK)
+        except PlaywrightTimeout as error:
+            error.add_note(f"{self.done[-1:]}: {self.page.evaluate(BUSY)}")
+            raise
 
     def open(self, address: str) -> None:
         self.page.goto(address)

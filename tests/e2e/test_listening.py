@@ -7,7 +7,7 @@ from playwright.sync_api import Browser, Page
 
 from tests import signed_in
 from tests.e2e.serving import visiting
-from tests.listening import expecting, nothing_goes_wrong, without_server
+from tests.listening import expecting, none_left_open, nothing_goes_wrong, without_server
 
 HERE, ELSEWHERE = "http://127.0.0.1:4", "http://127.0.0.2:4"
 # What a page does, and what is heard of it.
@@ -82,6 +82,24 @@ def test_what_a_test_provokes_is_taken_away_and_nothing_else(browser: Browser) -
     with pytest.raises(AssertionError) as error:
         visit()
     assert str(error.value).splitlines()[:3] == ["console: before", "console: other", "console: broken again"]
+
+
+def test_what_a_failing_test_leaves_open_is_closed_and_nothing_else(browser: Browser) -> None:
+    def fail() -> None:
+        with none_left_open():
+            browser.new_page()
+            raise ValueError("broken")
+
+    with browser.new_context() as before:
+        before.new_page()
+        known = len(browser.contexts)
+        with pytest.raises(ValueError, match="broken"):
+            fail()
+        assert (len(browser.contexts), before in browser.contexts) == (known, True)
+        with none_left_open():
+            browser.new_page()
+        assert len(browser.contexts) == known + 1
+        browser.contexts[-1].close()
 
 
 def test_a_page_without_its_server_may_say_that_it_lost_it_and_nothing_else(browser: Browser) -> None:
