@@ -9,7 +9,7 @@ of the pool. Runs are kept one by one: a sweep that is started again goes on beh
 """
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from benchmarks.measure import Results, Sample, table
 from cwpo.bounds import yaml_text
 from cwpo.compare.configured_run import ConfiguredRun, configured_run
 from cwpo.compare.questions.gains import GainRow, Quality, gains, rank_correlation
-from cwpo.config.run import RunConfig, expand, merged
+from cwpo.config.run import RunConfig, digest, expand, merged
 from cwpo.data.related.outcomes import CLUSTER
 from cwpo.statistics import calibration
 
@@ -84,15 +84,33 @@ def sample(config: RunConfig, home: Path) -> Sample:
     result = run(config, home=home)
     rows = pd.read_parquet(result.stages["evaluation"].path / OUTCOMES_FILE).sort_values("prompt_id")
     clusters = result.stages["prompts"].summary.get("test_groups") or []
-    known = {prompt: group[0] for group in clusters for prompt in group}
     labels = pd.read_parquet(result.stages["labels"].path / ANNOTATIONS_FILE)
     more = {
-        "prompts": rows["prompt_id"].tolist(),
-        "clusters": [known.get(prompt, prompt) for prompt in rows["prompt_id"]],
-        "outcomes": rows["outcome"].tolist(),
+        **compact(rows["prompt_id"].tolist(), clusters, rows["outcome"].tolist()),
         "quality": asdict(quality_of(labels, config.weighting_values.get("temperature") or 1.0)),
     }
     return Sample(wall=sum(stage.seconds for stage in result.stages.values() if stage.computed), more=more)
+
+
+def compact(prompts: Sequence[str], groups: Sequence[Sequence[str]], outcomes: Sequence[float]) -> dict[str, str]:
+    """Which prompts (a digest), the place of the first one of each one's cluster, and the outcomes, in few letters."""
+    first = {prompt: group[0] for group in groups for prompt in group}
+    leaders = [first.get(prompt, prompt) for prompt in prompts]
+    return {
+        "of": digest(list(prompts))[:16],
+        "together": " ".join(str(leaders.index(leader)) for leader in leaders),
+        "outcomes": " ".join(f"{outcome:g}" for outcome in outcomes),
+    }
+
+
+def outcomes_of(cell: Mapping[str, Any]) -> pd.DataFrame:
+    """What `compact` kept, under names that are the same for the same prompts."""
+    together = cell["together"].split()
+    return pd.DataFrame({
+        "prompt_id": [f"{cell['of']}-{place}" for place in range(len(together))],
+        CLUSTER: [f"{cell['of']}-{place}" for place in together],
+        "outcome": [float(outcome) for outcome in cell["outcomes"].split()],
+    })  # fmt: skip
 
 
 def quality_of(labels: pd.DataFrame, temperature: float = 1.0) -> Quality:
@@ -115,10 +133,7 @@ def gain_rows(configs: list[RunConfig], cells: Mapping[str, list[dict[str, Any]]
         cell = cells[config.hash()[:16]][0]
         runs.append(configured_run(number, config, config.group_key()))
         by_run[number], quality[number] = config, Quality(**cell["quality"])
-        frames.append(pd.DataFrame({
-            "run_id": number, "prompt_id": cell["prompts"], CLUSTER: cell["clusters"], "outcome": cell["outcomes"],
-            "logratio": np.nan,
-        }))  # fmt: skip
+        frames.append(outcomes_of(cell).assign(run_id=number, logratio=np.nan))
     outcomes = pd.concat(frames, ignore_index=True)
     return gains(runs, outcomes, by_run, quality, pairs=list(dict.fromkeys(_pairs(runs, by_run))))
 

@@ -318,6 +318,16 @@ def test_every_usual_benchmark_can_be_made_anew(name, monkeypatch, capsys):
     assert "--anew" in capsys.readouterr().out
 
 
+def test_outcomes_are_kept_short_and_come_back_with_their_clusters():
+    kept = annotator_quality.compact(["a", "b", "c", "d"], [["b", "d"]], [1.0, 0.5, 0.0, 0.25])
+    assert (kept["together"], kept["outcomes"]) == ("0 1 2 1", "1 0.5 0 0.25")
+    rows = annotator_quality.outcomes_of(kept)
+    assert rows["outcome"].tolist() == [1.0, 0.5, 0.0, 0.25]
+    assert rows["cluster"].tolist() == [rows["prompt_id"][place] for place in (0, 1, 2, 1)]
+    other = annotator_quality.outcomes_of(annotator_quality.compact(["a", "b", "c", "e"], [], [1.0, 0.5, 0.0, 0.25]))
+    assert not set(rows["prompt_id"]) & set(other["prompt_id"])
+
+
 def test_every_annotator_has_its_gain_and_a_temperature_moves_its_calibration_alone():
     """Nine annotators, of the best C at three temperatures too; weak labels lose 4 of 40 prompts that C wins. Margins
     1, 2, 3, 4 with the first label wrong: C sorts them perfectly at any T, and states less at T = 4."""
@@ -331,8 +341,10 @@ def test_every_annotator_has_its_gain_and_a_temperature_moves_its_calibration_al
     cells = {
         config.hash()[:16]: [
             {
-                "prompts": prompts, "clusters": prompts, "quality": asdict(plain),
-                "outcomes": [float(config.method == "cw" or place >= 4) for place in range(40)],
+                "quality": asdict(plain),
+                **annotator_quality.compact(
+                    prompts, [], [float(config.method == "cw" or place >= 4) for place in range(40)]
+                ),
             }
         ]
         for config in configs
