@@ -19,10 +19,12 @@ import pandas as pd
 import torch
 
 from benchmarks.measure import Results, Sample, table
+from benchmarks.study_real import placed
+from benchmarks.study_real_report import clusters_of
 from cwpo.bounds import yaml_text
 from cwpo.compare.configured_run import ConfiguredRun, configured_run
 from cwpo.compare.questions.gains import GainRow, Quality, gains, rank_correlation
-from cwpo.config.run import RunConfig, digest, expand, merged
+from cwpo.config.run import RunConfig, expand, merged
 from cwpo.data.related.outcomes import CLUSTER
 from cwpo.statistics import calibration
 
@@ -84,32 +86,28 @@ def sample(config: RunConfig, home: Path) -> Sample:
     result = run(config, home=home)
     rows = pd.read_parquet(result.stages["evaluation"].path / OUTCOMES_FILE).sort_values("prompt_id")
     clusters = result.stages["prompts"].summary.get("test_groups") or []
+    known = {prompt: group[0] for group in clusters for prompt in group}
+    prompts = rows["prompt_id"].tolist()
     labels = pd.read_parquet(result.stages["labels"].path / ANNOTATIONS_FILE)
     more = {
-        **compact(rows["prompt_id"].tolist(), clusters, rows["outcome"].tolist()),
+        **compact(prompts, [known.get(prompt, prompt) for prompt in prompts], rows["outcome"].tolist()),
         "quality": asdict(quality_of(labels, config.weighting_values.get("temperature") or 1.0)),
     }
     return Sample(wall=sum(stage.seconds for stage in result.stages.values() if stage.computed), more=more)
 
 
-def compact(prompts: Sequence[str], groups: Sequence[Sequence[str]], outcomes: Sequence[float]) -> dict[str, str]:
-    """Which prompts (a digest), the place of the first one of each one's cluster, and the outcomes, in few letters."""
-    first = {prompt: group[0] for group in groups for prompt in group}
-    leaders = [first.get(prompt, prompt) for prompt in prompts]
-    return {
-        "of": digest(list(prompts))[:16],
-        "together": " ".join(str(leaders.index(leader)) for leader in leaders),
-        "outcomes": " ".join(f"{outcome:g}" for outcome in outcomes),
-    }
+def compact(prompts: Sequence[str], units: Sequence[str], outcomes: Sequence[float]) -> dict[str, Any]:
+    """Outcomes by prompt in few letters, and which prompts they are of; prompts of one unit belong together."""
+    return {**placed(prompts, units), "outcomes": " ".join(f"{outcome:g}" for outcome in outcomes)}
 
 
 def outcomes_of(cell: Mapping[str, Any]) -> pd.DataFrame:
     """What `compact` kept, under names that are the same for the same prompts."""
-    together = cell["together"].split()
+    outcomes = [float(outcome) for outcome in cell["outcomes"].split()]
     return pd.DataFrame({
-        "prompt_id": [f"{cell['of']}-{place}" for place in range(len(together))],
-        CLUSTER: [f"{cell['of']}-{place}" for place in together],
-        "outcome": [float(outcome) for outcome in cell["outcomes"].split()],
+        "prompt_id": [f"{cell['of']}-{place}" for place in range(len(outcomes))],
+        CLUSTER: [f"{cell['of']}-{place}" for place in clusters_of(len(outcomes), cell["together"])],
+        "outcome": outcomes,
     })  # fmt: skip
 
 

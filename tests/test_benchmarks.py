@@ -319,12 +319,12 @@ def test_every_usual_benchmark_can_be_made_anew(name, monkeypatch, capsys):
 
 
 def test_outcomes_are_kept_short_and_come_back_with_their_clusters():
-    kept = annotator_quality.compact(["a", "b", "c", "d"], [["b", "d"]], [1.0, 0.5, 0.0, 0.25])
-    assert (kept["together"], kept["outcomes"]) == ("0 1 2 1", "1 0.5 0 0.25")
+    kept = annotator_quality.compact(["a", "b", "c", "d"], ["a", "b", "c", "b"], [1.0, 0.5, 0.0, 0.25])
+    assert (kept["together"], kept["outcomes"]) == ([[1, 3]], "1 0.5 0 0.25")
     rows = annotator_quality.outcomes_of(kept)
     assert rows["outcome"].tolist() == [1.0, 0.5, 0.0, 0.25]
     assert rows["cluster"].tolist() == [rows["prompt_id"][place] for place in (0, 1, 2, 1)]
-    other = annotator_quality.outcomes_of(annotator_quality.compact(["a", "b", "c", "e"], [], [1.0, 0.5, 0.0, 0.25]))
+    other = annotator_quality.outcomes_of(annotator_quality.compact(["a", "b", "c", "e"], ["a"] * 4, [1.0] * 4))
     assert not set(rows["prompt_id"]) & set(other["prompt_id"])
 
 
@@ -343,7 +343,7 @@ def test_every_annotator_has_its_gain_and_a_temperature_moves_its_calibration_al
             {
                 "quality": asdict(plain),
                 **annotator_quality.compact(
-                    prompts, [], [float(config.method == "cw" or place >= 4) for place in range(40)]
+                    prompts, prompts, [float(config.method == "cw" or place >= 4) for place in range(40)]
                 ),
             }
         ]
