@@ -19,7 +19,7 @@ from cwpo.statistics.blind_spots import blind_spots
 from db import queries
 from db.models.work import Run
 from db.records import RescoringRow
-from tests.app.test_paper import HH, T10, as_if
+from tests.app.test_paper import HH, T10, as_if, plain
 from tests.app.visits import Computed, visit, words
 from tests.cwpo.report.test_judge_cards import BY_LENGTH, GAPS, LENGTH, card
 from workers import api, related_prompts
@@ -152,7 +152,7 @@ def test_a_further_gold_reward_has_its_agreement_and_its_gra_without_errors(
     page = visit("compare", **runs)
     said = words(page)
     table = next(one.value for one in page.table if any("corrected GRA" in str(name) for name in one.value.columns))
-    cells = [[str(cell).replace("\u00a0", " ") for cell in row] for row in table.to_numpy()]
+    cells = [[plain(cell) for cell in row] for row in table.to_numpy()]
     assert len(cells) == 4
     for row in cells:
         assert {"58.3", "75.0", "70.0 – 80.0", "400", "66.7"} <= set(row), row
@@ -218,7 +218,7 @@ def test_a_filled_panel_of_blind_spots_says_the_shares_by_tenths(
     assert TITLE in [chart.proto.alt for chart in page.get("plotly_chart")]
     assert [one.key for one in page.button if one.key == "look_for_spots"] == []
     table = next(one.value for one in page.table if "tenth by C" in one.value.columns)
-    lines = [[str(cell).replace("\u00a0", " ") for cell in row][:8] for row in table.to_numpy()]
+    lines = [[plain(cell) for cell in row][:8] for row in table.to_numpy()]
     assert lines[0] == ["1", "2", "0.00", "100.0", "100.0", "100.0", "0.0", "100.0"]
     assert lines[2] == ["3", "2", "0.20", "0.0", "100.0", "0.0", "100.0", "100.0"]
     assert lines[5] == ["6", "2", "0.50", "0.0", "50.0", "50.0", "0.0", "0.0"]

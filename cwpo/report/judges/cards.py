@@ -29,9 +29,7 @@ def cards_in_words(cards: Mapping[int, Card], seeds: Mapping[int, int]) -> list[
     for card, name in zip(shown, names, strict=False):
         for sentence in card_sentences(card):
             said.setdefault(sentence, []).append(name)
-    words = [
-        sentence if len(of) == len(shown) else f"{'; '.join(of)}: {sentence}" for sentence, of in said.items()
-    ]
+    words = [sentence if len(of) == len(shown) else f"{'; '.join(of)}: {sentence}" for sentence, of in said.items()]
     left = names[MOST_CARDS:]
     return [*words, f"Further cards, on the pages of their runs: {'; '.join(left)}."] if left else words
 
