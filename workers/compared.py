@@ -4,14 +4,17 @@ from collections.abc import Sequence
 
 from cwpo.compare.alignment_end import END_METRICS, alignment_ends
 from cwpo.compare.gra import differences, gra_table, pairs_against, planned_interactions, setting_keys
+from cwpo.compare.judges.card import card_rows
 from cwpo.compare.matched_kl import frontiers, matched_differences
 from cwpo.compare.reference import usual_reference
 from cwpo.config.stored import read_stored
 from cwpo.errors import ConfigError
 from cwpo.report.document.contents import Compared
+from cwpo.report.judges.cards import cards_in_words
 from cwpo.report.verdict import verdict
 from db import queries
 from workers import related_prompts
+from workers.judge_cards import judge_cards
 from workers.machine.database import reading
 
 
@@ -23,6 +26,8 @@ def compared_in_database(run_ids: Sequence[int], *, reference: int | None = None
         outcomes = related_prompts.outcomes(session, wanted)
         stored = read_stored(queries.configs(session, wanted))
         ends = alignment_ends(stored.configs, queries.final_metrics(session, wanted, "align", END_METRICS))
+        evaluated = [run.id for run in runs if run.evaluation is not None]
+        cards = judge_cards(session, {run: stored.configs[run] for run in evaluated if run in stored.configs})
     known = {run.id: run for run in runs}
     gone = [run_id for run_id in wanted if run_id not in known]
     if gone:
@@ -43,5 +48,6 @@ def compared_in_database(run_ids: Sequence[int], *, reference: int | None = None
     return Compared(
         runs=runs, configs=stored.configs, table=table, differences=found, matched=matched,
         verdict=verdict(table, found, against, matched), reference=against,
-        left_out=[*said, *stored.unreadable.values()],
+        left_out=[*said, *stored.unreadable.values()], cards=card_rows(table, outcomes, cards),
+        of_cards=cards_in_words(cards, {run.id: run.seed for run in runs}),
     )  # fmt: skip

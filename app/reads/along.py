@@ -28,11 +28,15 @@ def along_of(rows: Sequence[RunRow]) -> list[AlongRow]:
     return [*curves, *best_of_rows(found[BEST_OF].values())]
 
 
+def golds_of(rows: Sequence[RunRow]) -> list[str]:
+    """The gold rewards that these runs were evaluated with."""
+    return sorted({str(config.evaluation.gold_reward) for config in results.configs_of(rows).values()})
+
+
 def orders_of(rows: Sequence[RunRow]) -> list[OrderRow]:
     """The order of these settings under their own gold reward, and under every further judge that has judged them."""
     ids = [row.id for row in rows]
-    configs = results.configs_of(rows)
-    own = sorted({str(config.evaluation.gold_reward) for config in configs.values()})
+    configs, own = results.configs_of(rows), golds_of(rows)
     if len(own) != 1:
         return []
     judged: dict[str, pd.DataFrame] = {own[0]: results.outcomes_of(ids)}

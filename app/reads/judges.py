@@ -1,7 +1,7 @@
 """What pages read of judge models: who has judged, win rates, and differences by their verdicts."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -9,15 +9,16 @@ import streamlit as st
 
 from app.reads import results
 from app.reads.results import Published
-from cwpo.compare.gra import DifferenceRow, GraRow, differences, pairs_against, setting_keys
+from cwpo.compare.gra import DifferenceRow, GraRow, differences, gra_table, pairs_against, setting_keys
 from cwpo.compare.judges.card import Card, CardRow, card_rows
 from cwpo.compare.judges.models import JudgeRow, judge_table
+from cwpo.compare.two_judges import GoldRow
 from cwpo.stages.graph import is_judge_slot
 from db import queries
 from db.records import RescoringRow, RunRow
 from db.status import DONE
 from workers import related_prompts
-from workers.judge_cards import judge_cards
+from workers.judge_cards import further_cards, judge_cards
 from workers.machine.database import database_url
 
 
@@ -90,17 +91,38 @@ def _judge_table(url: str, published: Published, key: str, _rows: tuple[RunRow, 
     )
 
 
-def cards_of(rows: Sequence[RunRow]) -> dict[int, Card]:
+def cards_of(rows: Sequence[RunRow], further: str = "") -> dict[int, Card]:
     """What is known of the judge that each run's GRA was counted with, by run: tried on demand, or in the sandbox's
-    oracle known from the pairs."""
+    oracle known from the pairs. `further`: of another gold reward than the runs' own, by its key."""
     configs = results.configs_of(rows)
     with results.reading() as session:
-        return judge_cards(session, {row.id: configs[row.id] for row in rows if row.id in configs})
+        return judge_cards(session, {row.id: configs[row.id] for row in rows if row.id in configs}, further=further)
+
+
+def further_cards_of(rows: Sequence[RunRow]) -> dict[str, dict[int, Card]]:
+    """What is known of all judges that were tried beside the runs' own, by key and run."""
+    configs = results.configs_of(rows)
+    with results.reading() as session:
+        return further_cards(session, {row.id: configs[row.id] for row in rows if row.id in configs})
 
 
 def card_table_of(rows: Sequence[RunRow], table: Sequence[GraRow], cards: Mapping[int, Card]) -> list[CardRow]:
     """The GRA table with the errors of its judge."""
     return card_rows(table, results.outcomes_of([row.id for row in rows]), cards)
+
+
+def further_card_table_of(
+    rows: Sequence[RunRow], key: str, table: Sequence[GoldRow], cards: Mapping[int, Card]
+) -> list[CardRow]:
+    """The GRA by a further gold reward, as the `table` of both has it, with the errors of that judge."""
+    outcomes = _verdicts([row.id for row in rows], key)
+    known = {row.group_key: row for row in table}
+    found = [
+        replace(row, label=both.label, estimate=both.further, low=both.further_low, high=both.further_high)
+        for row in gra_table(rows, outcomes)
+        if (both := known.get(row.group_key)) is not None
+    ]
+    return card_rows(found, outcomes, cards)
 
 
 def _verdicts(run_ids: Sequence[int], key: str) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from app.reads import judges, results
 from app.reads.results import Published
 from cwpo.compare.configured_run import Configs
 from cwpo.compare.gra import DifferenceRow, differences, gra_table
+from cwpo.config import catalog
 from cwpo.config.stored import read_stored
 from cwpo.paper import published as paper
 from cwpo.paper.answers import Pair, PaperCell, PaperGap, Summary, cells, gaps, sandbox_pairs, summaries, wanted_pairs
@@ -27,8 +28,10 @@ from cwpo.paper.protocol import (
 )
 from cwpo.paper.verdict import Measured
 from cwpo.report.gra_terms import table_notes
+from cwpo.report.judges.cards import judges_in_words
 from db import queries
 from db.records import RunFilters, RunRow
+from workers.judge_cards import judge_cards
 from workers.machine.database import database_url
 
 MOST_RUNS = 500  # newest runs of a table's datasets and methods that are looked through
@@ -89,7 +92,24 @@ def _notes(rows: Sequence[PaperCell], own: Candidates) -> tuple[str, ...]:
         return ()
     terms, moved = table_notes([own.runs[run_id] for run_id in used], own.configs)
     judged = any(cell.run_ids and cell.number.metric not in FROM_LABELS for cell in rows)
-    return (terms, moved) if judged else (moved,)
+    return (*filter(None, (terms, _believed(rows, own))), moved) if judged else (moved,)
+
+
+def _believed(rows: Sequence[PaperCell], own: Candidates) -> str:
+    """How often the gold rewards that these figures rest on agree with people, where they were tried."""
+    by_gold = [cell for cell in rows if cell.number.metric not in (*FROM_LABELS, WIN_RATE)]
+    used = sorted({run_id for cell in by_gold for run_id in cell.run_ids})
+    if not used:
+        return ""
+    with results.reading() as session:
+        cards = judge_cards(session, {run_id: own.configs[run_id] for run_id in used})
+    datasets = {run_id: own.runs[run_id].dataset for run_id in cards}
+    return judges_in_words(cards, {run_id: _data(name) for run_id, name in datasets.items()})
+
+
+def _data(dataset: str) -> str:
+    row = catalog.DATASETS.get(dataset)
+    return row.label if row else catalog.short_name(dataset)
 
 
 def _candidates(table: paper.Table, datasets: tuple[str, ...]) -> Candidates:

@@ -79,6 +79,12 @@ def short_name(model: str | None) -> str:
     return (model or "").rstrip("/").rpartition("/")[2]
 
 
+def model_name(name: str) -> str:
+    """A hub id as it is; of a folder the last piece alone, because a path is this machine's own."""
+    pieces = name.rstrip("/").split("/")
+    return name if len(pieces) <= 2 and pieces[0] not in ("", ".", "..", "~") else pieces[-1]
+
+
 def weighting_label(name: str, values: Mapping[str, Any]) -> str:
     """A weighting with its parameters: "min(0.2Δ, 1)"."""
     words = {

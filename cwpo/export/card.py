@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
+from cwpo.compare.judges.card import ORACLE, Card
 from cwpo.config import catalog
 from cwpo.config.dotted import flat
 from cwpo.config.run import RunConfig
 from cwpo.export import words
 from cwpo.export.words import Report, plain_name
 from cwpo.report import gra_terms
+from cwpo.report.judges.cards import UNTRIED
 from cwpo.report.numbers import count, interval, number, percent
 from cwpo.report.single_run import run_and_config
 
@@ -37,6 +39,7 @@ class Trained:
     stage: str
     evaluation: Mapping[str, Any] | None
     labels: Mapping[str, Any] | None = None  # summary of the stage that labeled
+    judge: Card | None = None  # what is known of the gold reward by human labels
 
 
 def card(trained: Trained, report: Report, place: str = "FOLDER") -> str:
@@ -142,6 +145,7 @@ def _result(trained: Trained) -> str:
         ("Opponent", terms.opponent),
         ("Gold reward", terms.gold_reward),
         ("Revision of the gold reward", terms.gold_revision or "none"),
+        ("Agreement of the gold reward with people", _agreement(trained.judge)),
         ("Ties", terms.tie_rule),
         ("Decoding", terms.decoding),
         ("KL from the reference, nats", number(found.get("kl"))),
@@ -151,6 +155,15 @@ def _result(trained: Trained) -> str:
         "## Result\n\nGRA is the share of held-out prompts on which the gold reward scores this model's answer above "
         "the opponent's. The interval covers the choice of prompts, not of seeds.\n\n" + _table(("", ""), lines)
     )
+
+
+def _agreement(judge: Card | None) -> str:
+    """q with its interval: of how many pairs with a human label it chose the same answer."""
+    if judge is None:
+        return UNTRIED
+    between = interval(judge["q_low"], judge["q_high"])
+    noise = "; the oracle is the truth, so this is the noise of the labels" if judge["judge"] == ORACLE else ""
+    return f"{percent(judge['q'])} of {count(judge['pairs'])} pairs, 95 % interval {between}{noise}"
 
 
 def _settings(trained: Trained) -> str:

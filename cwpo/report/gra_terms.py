@@ -126,9 +126,9 @@ def judge_of(config: RunConfig) -> tuple[str, str]:
     if row is not None and row.kind == "trained":
         backbone = evaluation.gold_model
         revision = "" if backbone else config.model.annotator_revision
-        return f"{_TRAINED} {_model_name(backbone or config.model.annotator)}", revision or ""
+        return f"{_TRAINED} {catalog.model_name(backbone or config.model.annotator)}", revision or ""
     revision = evaluation.gold_revision or (row.revision if row else None)
-    return (row.label if row else _model_name(name)), revision or ""
+    return (row.label if row else catalog.model_name(name)), revision or ""
 
 
 def decoding_of(config: RunConfig) -> str:
@@ -164,12 +164,6 @@ def _baseline(config: RunConfig) -> str:
     if config.sft.data == "none":
         return "none"
     return "common" if config.sft.data == "labeled" else config.evaluation.baseline
-
-
-def _model_name(name: str) -> str:
-    """A hub id as it is; of a folder the last piece alone, because a path is this machine's own."""
-    pieces = name.rstrip("/").split("/")
-    return name if len(pieces) <= 2 and pieces[0] not in ("", ".", "..", "~") else pieces[-1]
 
 
 def _same(values: set[str], otherwise: str) -> str:

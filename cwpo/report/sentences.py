@@ -282,6 +282,8 @@ def card_sentences(card: Mapping[str, Any] | None) -> list[str]:
             f"It chose the longer response of {percent(card['chose_longer'])} of these pairs, people of "
             f"{percent(card['people_longer'])}; it ties {percent(card.get('ties'))}."
         )
+    elif card.get("ties") is not None:
+        said.append(f"It ties {percent(card['ties'])} of these pairs.")
     if card.get("gaps"):
         low, quarter, middle, three, high = (number(value) for value in card["gaps"])
         said.append(

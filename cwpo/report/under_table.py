@@ -12,8 +12,9 @@ from cwpo.config.run import RunConfig
 from cwpo.report.numbers import count
 
 LOSS_ALONE = (
-    "Some settings differ in the objective alone. What to expect of that: about 1 point; none of 20 variants of DPO "
-    "was better than DPO after correction, with 5 seeds each at 1.5B (oxRL, Li 2026, arXiv 2603.19335)."
+    "Some settings differ in the objective alone. What to expect of that: about 1 point, of benchmark accuracy and not "
+    "of GRA; of 20 variants of DPO none was better than DPO after correction and one, SimPO, was worse (11.5 points), "
+    "with 5 seeds each at 1.5B (oxRL, Li 2026, arXiv 2603.19335)."
 )
 
 # Simulated: benchmarks/results/rule.json, docs/statistics.md.

@@ -50,6 +50,7 @@ from db.queries.results import (
     scores,
     stage_seconds,
     summaries,
+    summaries_under,
 )
 from db.queries.runs import get_run, list_groups, list_runs, runs_by_config_hash
 from db.queries.samples import answers, same_prompt_answers, shared_prompts
@@ -150,6 +151,7 @@ __all__ = [
     "stages_of_runs",
     "standing_votes",
     "summaries",
+    "summaries_under",
     "tags_of",
     "vote_counts",
     "voted_texts",

@@ -255,3 +255,21 @@ def summaries(session: Session, run_ids: Collection[int], slots: Collection[str]
     for row in found:
         result[row.slot][row.run_id] = row.summary
     return result
+
+
+def summaries_under(session: Session, run_ids: Collection[int], beginning: str) -> dict[str, dict[int, Any]]:
+    """The same of all slots whose names begin so."""
+    found = session.execute(
+        select(RunStage.run_id, RunStage.slot, Stage.summary)
+        .join(Stage, Stage.id == RunStage.stage_id)
+        .where(
+            RunStage.run_id.in_(run_ids),
+            RunStage.slot.startswith(beginning, autoescape=True),
+            Stage.published_attempt_id.is_not(None),
+        )
+        .order_by(RunStage.slot, RunStage.run_id)
+    )
+    result: dict[str, dict[int, Any]] = {}
+    for row in found:
+        result.setdefault(row.slot, {})[row.run_id] = row.summary
+    return result

@@ -129,6 +129,19 @@ def test_a_cell_says_what_all_runs_share_or_their_mean(key: str, mean: float, lo
     assert columns.cell(key, None) == "–"
 
 
+def test_how_often_a_judge_agrees_with_people_is_a_column_that_can_be_chosen() -> None:
+    """As every figure of a stage, under a name that says what it is; the columns of a list are without it."""
+    known = ["card@trained:q", "card@judge.gpt-4-a1b2c3:q", "card@trained:pairs"]
+    assert set(known) <= set(columns.offered(known))
+    assert [columns.column(key).label for key in known[:2]] == [
+        "agrees with people · trained", "agrees with people · gpt-4-a1b2c3",
+    ]  # fmt: skip
+    assert columns.name_of(known[0]) == "agrees with people · trained"
+    assert "chose what people chose" in columns.column(known[0]).help
+    assert columns.name_of(known[2]) == "Judge card · trained: pairs"
+    assert not any(key in shown for shown in columns.USUAL.values() for key in known)
+
+
 def test_no_two_columns_of_a_list_have_one_heading() -> None:
     shown = columns.chosen("", ("gra", "evaluation:gra", "kl", "evaluation:kl", "name", "align.beta", "align.beta"))
     assert [one.key for one in shown] == ["setting", "gra", "kl", "name", "align.beta"]

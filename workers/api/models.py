@@ -14,6 +14,7 @@ from db.records import StageRow
 from db.status import DONE
 from workers.access.doing import needs, reads, runs_of, say
 from workers.access.roles import Role
+from workers.judge_cards import judge_cards
 from workers.machine.database import reading
 from workers.machine.paths import store
 from workers.queue import exports as exporting
@@ -58,6 +59,8 @@ def trained(run_id: int, stage: str) -> tuple[Trained, str, Sequence[str]]:
     with reading() as session:
         record = queries.get_run(session, run_id)
         rows = {row.slot: row for row in queries.run_stages(session, run_id)}
+        config = RunConfig.stored(record.config)
+        judge = judge_cards(session, {run_id: config}).get(run_id)
     row = rows.get(stage)
     if row is None:
         raise ConfigError("--stage", f"run {run_id} has no {words.STAGES[stage]}; choose one of {_had(rows)}.")
@@ -68,10 +71,11 @@ def trained(run_id: int, stage: str) -> tuple[Trained, str, Sequence[str]]:
     evaluation, labels = rows.get("evaluation"), rows.get("labels")
     about = Trained(
         run=run_id,
-        config=RunConfig.stored(record.config),
+        config=config,
         stage=stage,
         evaluation=evaluation.summary if evaluation is not None else None,
         labels=labels.summary if labels is not None else None,
+        judge=judge,
     )
     prompts = [rows[slot].fingerprint for slot in ("prompts", "data") if slot in rows and rows[slot].status == DONE]
     return about, row.fingerprint, prompts

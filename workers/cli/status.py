@@ -11,12 +11,13 @@ from rich.console import Console
 from cwpo.compare.alignment_end import END_METRICS, alignment_ends
 from cwpo.compare.configured_run import Configs
 from cwpo.compare.gra import GraRow, differences, gra_table, setting_keys
-from cwpo.compare.judges.card import CardRow, card_rows
+from cwpo.compare.judges.card import card_rows
 from cwpo.config.stored import read_stored
 from cwpo.report.columns import CARD, DIFFERENCE, Column, gra_columns, part, title
 from cwpo.report.gra_terms import table_notes, terms, terms_by_setting
+from cwpo.report.judges.cards import TITLE, cards_in_words, uncorrected
 from cwpo.report.numbers import NOTHING, count, interval, number, percent
-from cwpo.report.sentences import card_sentences, verdict_sentence
+from cwpo.report.sentences import verdict_sentence
 from cwpo.report.waiting import waiting_sentence
 from cwpo.stages.graph import slot_name
 from db import queries
@@ -153,19 +154,9 @@ def _show_cards(rows: Sequence[GraRow], outcomes: pd.DataFrame, configs: Configs
     if not cards:
         return
     found = card_rows(rows, outcomes, cards)
-    _show_part(
-        "Can the judge be believed?", part(CARD, "main", narrow=True), [replace(row, said="") for row in found], console
-    )
-    distinct = list({repr(card): card for card in cards.values()}.values())
-    show_notes([*_uncorrected(found), *(sentence for card in distinct for sentence in card_sentences(card))], console)
-
-
-def _uncorrected(rows: Sequence[CardRow]) -> list[str]:
-    """Why there is no corrected GRA, under the table: as a cell it would take the room of the figures."""
-    reasons = dict.fromkeys(row.said for row in rows if row.said)
-    return [
-        f"Corrected GRA: {reason} ({', '.join(row.label for row in rows if row.said == reason)})." for reason in reasons
-    ]
+    _show_part(TITLE, part(CARD, "main", narrow=True), [replace(row, said="") for row in found], console)
+    seeds = {run_id: config.seed for run_id, config in configs.items()}
+    show_notes([*uncorrected(found), *cards_in_words(cards, seeds)], console)
 
 
 def _show_part(title: str, columns: Sequence[Column], rows: Sequence[Any], console: Console) -> None:

@@ -83,8 +83,9 @@ def show_transfer(rows: Sequence[RunRow]) -> None:
     layout.small(TRANSFERS, meanings=glossary(TRANSFER))
     tables.show_report(TRANSFER, found, alt=TRANSFERS)
     layout.note(
-        "Against the human labels of the pairs that were labeled, as a mean over seeds. An existing annotator "
-        "(annotator.use) learned from its own data, not from those of the run that uses it."
+        "Against the human labels of the pairs that were labeled, as a mean over seeds. C borne out is 2 × labels met "
+        "− 1: a larger mean C states more than the labels bear out. An existing annotator (annotator.use) learned from "
+        "its own data, not from those of the run that uses it."
     )
     show_export([of_columns("transfer between sources", TRANSFER, found)], key="export_transfer")
 

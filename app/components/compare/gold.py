@@ -8,14 +8,18 @@ from app import allowed, untrusted
 from app.components.frame import layout, tables
 from app.components.frame.export import of_columns, show_export
 from app.components.frame.formats import counted
+from app.components.judging.card import offer_trial
 from app.components.judging.judge_model import show_waiting
-from app.reads import results
+from app.reads import judges, results
+from cwpo.compare.judges.card import is_whole
+from cwpo.compare.two_judges import GoldRow
 from cwpo.config import catalog
 from cwpo.errors import ConfigError
 from cwpo.report import columns
 from cwpo.report.document.meanings import glossary
+from cwpo.report.judges.cards import MODEL, cards_in_words
 from cwpo.report.sentences import agreement_sentence
-from cwpo.stages.graph import is_judge_slot
+from cwpo.stages.graph import gold_key, is_judge_slot
 from db import queries
 from db.errors import DatabaseError
 from db.records import RunRow
@@ -99,3 +103,23 @@ def _table(rows: Sequence[RunRow], key: str, own: str) -> None:
     sentence = agreement_sentence(table)
     if sentence:
         layout.note(sentence)
+    _believed(rows, key, table)
+
+
+def _believed(rows: Sequence[RunRow], key: str, table: Sequence[GoldRow]) -> None:
+    """The further gold reward's agreement with people and its GRA without its errors, or the way to them."""
+    cards = judges.cards_of(rows, further=key)
+    if cards:
+        found = judges.further_card_table_of(rows, key, table, cards)
+        layout.small("Further GRA with its judge's errors", meanings=glossary(columns.CARD))
+        tables.show_report(columns.CARD, found, alt="Further GRA with its judge's errors")
+        said = [MODEL, *cards_in_words(cards, {row.id: row.seed for row in rows})]
+        for sentence in said:
+            layout.note(sentence)
+        show_export([of_columns("further judge's cards", columns.CARD, found, notes=said)], key="export_further_cards")
+    missing = [row for row in rows if not is_whole(cards.get(row.id))]
+    named = next((name for name in catalog.GOLD_REWARDS if gold_key(name) == key), None)
+    if missing and named is not None:
+        offer_trial(missing, key="try_further", gold_reward=named)
+    elif missing:
+        layout.note(f"Nobody tried {key} on pairs with human labels yet; cwpo card RUN… --gold NAME does.")

@@ -11,13 +11,14 @@ from app.components.compare.facts import absences
 from app.components.frame import layout
 from app.components.frame.downloads import of_what_is_shown
 from app.components.frame.export import Exported, file_stem, text_of
-from app.reads import results
+from app.reads import judges, results
 from app.reads.compare import ChosenRuns
 from cwpo.compare.gra import DifferenceRow, GraRow
 from cwpo.compare.matched_kl import MatchedRow
 from cwpo.report.document.as_html import to_html
 from cwpo.report.document.contents import Compared, document_of
 from cwpo.report.document.parts import Document
+from cwpo.report.judges.cards import cards_in_words
 from cwpo.report.verdict import Verdict
 
 LONGEST = 120  # characters of a title
@@ -51,10 +52,14 @@ def show_report_buttons(
     folded = st.popover("Report", key="report", on_change="rerun", type="tertiary")
     if not folded.open:
         return
+    evaluated = [row for row in shown.rows if row.evaluation is not None]
+    cards = judges.cards_of(evaluated)
     compared = Compared(
         runs=shown.rows, configs=results.configs_of(shown.rows), table=table, differences=differences,
         matched=matched, verdict=found, reference=reference,
         left_out=[shown.left_out, *absences(shown.rows, shown.gone)],
+        cards=judges.card_table_of(evaluated, table, cards),
+        of_cards=cards_in_words(cards, {row.id: row.seed for row in evaluated}),
     )  # fmt: skip
     with folded:
         title = st.text_input("Title of the report", key="report_title", max_chars=LONGEST, placeholder="from the runs")

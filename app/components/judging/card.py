@@ -1,20 +1,22 @@
 """Can the judge be believed? A folded section beside a GRA: agreement with people, and what that leaves of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from app import allowed
+from app import allowed, untrusted
 from app.components.frame import layout, tables
 from app.components.frame.export import of_columns, show_export
 from app.components.frame.formats import counted
 from app.components.judging.order import show_order
 from app.reads import judges, results
 from cwpo.compare.gra import GraRow
-from cwpo.compare.judges.card import CardRow, gaps_of
+from cwpo.compare.judges.card import Card, CardRow, gaps_of, is_whole
+from cwpo.config import catalog
 from cwpo.errors import CwpoError
 from cwpo.report import columns
 from cwpo.report.document.meanings import glossary
+from cwpo.report.judges.cards import MODEL, TITLE, agreement_in_words, cards_in_words, judges_in_words
 from cwpo.report.numbers import number, percent
 from cwpo.report.sentences import believed, card_sentences
 from db.errors import DatabaseError
@@ -23,14 +25,11 @@ from db.status import LIVE
 from workers import api
 from workers.api.people.access import Role
 
-TITLE = "Can the judge be believed?"
-MODEL = (
-    "If the judge is right with probability q whichever model is better, GRA = q·g + (1 − q)(1 − g), and "
-    "g = (GRA + q − 1)/(2q − 1) is the GRA without its errors; the interval carries the errors of both. q is the "
-    "agreement with single human labels, so this holds if the labels are right; noise in them moves g too far from "
-    "50 %. Where g leaves 0 to 100 %, the judge's errors favour one of the models, or the labels are noisy. The "
-    "sandbox's oracle is the truth: nothing to correct, and q is the labels' noise."
+UNTRIED = (
+    "How often the oracle agrees is known without a trial; a trial adds agreement by length and source, and the gaps "
+    "between its scores."
 )
+FURTHER = "Tried beside it"
 
 
 def show_card(row: RunRow) -> None:
@@ -46,8 +45,11 @@ def show_card(row: RunRow) -> None:
         card = known.get(row.id)
         for sentence in (believed(found), *card_sentences(card), *_answers(row, found)):
             layout.note(sentence)
-        if card is None:
-            _try([row], key="try_judge")
+        for further in judges.further_cards_of([row]).values():
+            own = [*further.values()]
+            for sentence in (f"{FURTHER}: {agreement_in_words(own)}.", *card_sentences(own[0])):
+                layout.note(sentence)
+        _offer([row], known, key="try_judge")
 
 
 @layout.fragment
@@ -62,11 +64,14 @@ def show_cards(rows: Sequence[RunRow], table: Sequence[GraRow]) -> None:
         layout.small("GRA with its judge's errors", meanings=glossary(columns.CARD))
         tables.show_report(columns.CARD, found, alt="GRA with its judge's errors")
         layout.note(MODEL)
-        show_export([of_columns("judge cards", columns.CARD, found, notes=[MODEL])], key="export_cards")
+        said = cards_in_words(known, {row.id: row.seed for row in rows})
+        further = judges.further_cards_of(rows)
+        said += [f"{FURTHER}: {judges_in_words(cards, {})}" for cards in further.values()]
+        for sentence in said:
+            layout.note(sentence)
+        show_export([of_columns("judge cards", columns.CARD, found, notes=[MODEL, *said])], key="export_cards")
         show_order(rows)
-        missing = [row for row in rows if row.id not in known]
-        if missing:
-            _try(missing, key="try_judges")
+        _offer(rows, known, key="try_judges")
 
 
 def _answers(row: RunRow, found: CardRow) -> list[str]:
@@ -85,17 +90,29 @@ def _answers(row: RunRow, found: CardRow) -> list[str]:
     return said
 
 
-def _try(rows: Sequence[RunRow], *, key: str) -> None:
-    """The gold reward on pairs with human labels, as a further stage."""
+def _offer(rows: Sequence[RunRow], known: Mapping[int, Card], *, key: str) -> None:
+    """A trial for the runs whose judge was not tried: of the sandbox's oracle something is known without."""
+    missing = [row for row in rows if not is_whole(known.get(row.id))]
+    if not missing:
+        return
+    if any(row.id in known for row in missing):
+        layout.note(UNTRIED)
+    offer_trial(missing, key=key)
+
+
+def offer_trial(rows: Sequence[RunRow], *, key: str, gold_reward: str | None = None) -> None:
+    """A gold reward, the runs' own where none of the catalog is named, on pairs with human labels, as a further
+    stage."""
     ready = [row.id for row in rows if row.status not in LIVE]
     reason = None if ready else "Every run shown is queued or running."
+    what = "it" if gold_reward is None else untrusted.label(catalog.GOLD_REWARDS[gold_reward].label)
     if st.button(
-        "Try it on pairs with human labels",
+        f"Try {what} on pairs with human labels",
         key=key,
         **allowed.only_for(Role.RUNNER, disabled=reason is not None, about=reason),
     ):
         try:
-            made = api.check_judge(ready)
+            made = api.check_judge(ready, gold_reward)
         except (CwpoError, DatabaseError) as error:
             layout.problem(error)
             return

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from app.components.frame import layout, tables
 from app.components.frame.export import of_columns, show_export
 from app.reads import along
+from cwpo.config import catalog
 from cwpo.report.document.meanings import glossary
 from cwpo.report.judges import columns
 from db.records import RunRow
@@ -15,8 +16,18 @@ SAID = (
 )
 
 
+SEVERAL = (
+    "The order of the settings under every judge is not shown: it needs one gold reward that judged all of them, and "
+    "these runs were evaluated with"
+)
+
+
 def show_order(rows: Sequence[RunRow]) -> None:
-    """One line per judge; nothing with fewer than two settings."""
+    """One line per judge; nothing with fewer than two settings, and why where their gold rewards differ."""
+    golds = [catalog.model_name(name) for name in along.golds_of(rows)]
+    if len(golds) > 1:
+        layout.note(f"{SEVERAL} {', '.join(golds[:-1])} and {golds[-1]}.")
+        return
     found = along.orders_of(rows)
     if not found:
         return

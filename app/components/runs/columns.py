@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from app import untrusted
 from app.components.form.fields import all_fields
 from cwpo.report.numbers import NOTHING, duration, number
-from cwpo.stages.graph import slot_name
+from cwpo.stages.graph import CARD, JUDGE_MARK, slot_name
 from db.records.listing import EACH_RUN, NEWEST, SETTING, Figure, Listing
 
 
@@ -83,6 +83,7 @@ SHORT: Mapping[str, str] = {
     "labels:accuracy_human": "labels right",
     "seconds": "time",
 }
+AGREES = "agrees with people"  # of a judge that was tried on pairs with human labels; the key has the judge's name
 ALSO: Mapping[str, str] = {GRA: "gra", KL: "kl"}  # figures that are a column already
 FIRST = tuple(key for key in SHORT if key not in ALSO)  # of the figures, in a list of what can be chosen
 WIDTH = 92
@@ -94,9 +95,9 @@ def column(key: str) -> Column:
     key = ALSO.get(key, key)
     if key in BUILT_IN:
         return BUILT_IN[key]
-    figure = is_figure(key)
+    figure, label = is_figure(key), SHORT.get(key) or _agreement(key) or key
     return Column(
-        key=key, label=untrusted.plain(SHORT.get(key, key), 40), width=WIDTH, order=key, help=_help(key),
+        key=key, label=untrusted.plain(label, 40), width=WIDTH, order=key, help=_help(key),
         figures=True, down=figure,
     )  # fmt: skip
 
@@ -140,8 +141,8 @@ def name_of(key: str) -> str:
     if key in BUILT_IN:
         return BUILT_IN[key].label
     slot, _, figure = key.rpartition(":")
-    if key in SHORT:
-        return SHORT[key]
+    if key in SHORT or _agreement(key):
+        return SHORT.get(key) or untrusted.plain(_agreement(key), 60)
     return untrusted.plain(f"{slot_name(slot)}: {figure}" if slot else key, 60)
 
 
@@ -188,7 +189,16 @@ def _number(value: float | None) -> str:
     return number(value, 4 if abs(value) < 10 else 2)
 
 
+def _agreement(key: str) -> str:
+    """agrees with people · trained; "" of any other figure."""
+    slot, _, figure = key.rpartition(":")
+    kind, _, judge = slot.partition("@")
+    return f"{AGREES} · {judge.removeprefix(JUDGE_MARK)}" if kind == CARD and judge and figure == "q" else ""
+
+
 def _help(key: str) -> str:
+    if _agreement(key):
+        return "Share of pairs on which the judge chose what people chose, ties half; the mean over the runs of a line."
     if key == "seconds":
         return "What all stages of a run took, those it shares with other runs included."
     if is_figure(key):

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from cwpo.compare.gra import GraRow
+from cwpo.config import catalog
 from cwpo.statistics import intervals
 from cwpo.statistics.judge_error import Corrected, corrected, error_of
 
@@ -66,12 +67,11 @@ def _believed(row: GraRow, cards: Sequence[Card]) -> dict[str, Any]:
         }  # fmt: skip
     q, error = pooled(cards)
     found = corrected(row.estimate, error_of(row.low, row.high), q, error)
-    judge = str(cards[0].get("judge", ""))
-    said = TRUTH if judge == ORACLE else said_of(found)
+    said = TRUTH if cards[0].get("judge") == ORACLE else said_of(found)
     nothing = bool(said)
     return {
-        "judge": judge,
-        "pairs": sum(int(card["pairs"]) for card in cards),
+        "judge": judge_of(cards[0]),
+        "pairs": sum(int(card["pairs"]) for card in distinct(cards)),
         "q": q,
         "q_low": max(0.0, q - 1.96 * error),
         "q_high": min(1.0, q + 1.96 * error),
@@ -94,9 +94,24 @@ def said_of(found: Corrected) -> str:
 def pooled(cards: Sequence[Card]) -> tuple[float, float]:
     """q over the seeds of a setting and its standard error; a card that several seeds share counts once. Held-out pairs
     are chosen by a fixed hash and may be the same for several twins, so that their errors do not average out."""
-    own = {(card["q"], card["pairs"], card["q_low"]): card for card in cards}.values()
+    own = distinct(cards)
     errors = [error_of(card["q_low"], card["q_high"]) for card in own]
     return float(np.mean([card["q"] for card in own])), float(np.mean(errors))
+
+
+def distinct(cards: Sequence[Card]) -> list[Card]:
+    """Each card once, however many runs share it."""
+    return list({repr(sorted(card.items())): card for card in cards}.values())
+
+
+def judge_of(card: Card) -> str:
+    """What its judge is called; of one in a folder the last piece."""
+    return catalog.model_name(str(card.get("judge", "")))
+
+
+def is_whole(card: Card | None) -> bool:
+    """Whether the judge was tried: what is known of the oracle without it has no lengths, sources and gaps."""
+    return card is not None and bool(card.get("by_length"))
 
 
 def oracle_card(data: Mapping[str, Any]) -> Card | None:

@@ -50,6 +50,11 @@ class TransferRow:
     mean_confidence: float | None
 
     @property
+    def borne_out(self) -> float | None:
+        """The mean C that the labels met bear out, as C = 2P − 1; a larger mean C is overstated."""
+        return None if self.accuracy is None else 2 * self.accuracy - 1
+
+    @property
     def own(self) -> bool:
         """Whether it labels what it learned from."""
         return self.learned == self.labels

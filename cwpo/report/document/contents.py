@@ -1,7 +1,7 @@
 """What a report of a comparison says, in its order: the verdict, the evidence, the terms, the configuration. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.metadata import version
 from typing import Any, Protocol
@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from cwpo.bounds import yaml_text
 from cwpo.compare.configured_run import ComparedRun, Configs, by_setting, config_of
 from cwpo.compare.gra import DifferenceRow, GraRow, labels_of
+from cwpo.compare.judges.card import CardRow
 from cwpo.compare.matched_kl import MatchedRow
 from cwpo.config.dotted import flat, without
 from cwpo.config.run import RunConfig
@@ -19,9 +20,10 @@ from cwpo.report.document.meanings import GRA_IN_WORDS, glossary
 from cwpo.report.document.parts import Block, Document, Heading, Paragraph, Part, Sheet
 from cwpo.report.document.pictures import difference_picture, distance_picture, gra_picture
 from cwpo.report.gra_terms import difference_notes, judge_of, seeds_each, table_notes, terms
+from cwpo.report.judges import cards
 from cwpo.report.numbers import NOTHING
 from cwpo.report.tables import Table
-from cwpo.report.under_table import paired_over
+from cwpo.report.under_table import expected_of_losses, paired_over
 from cwpo.report.verdict import Verdict
 
 OF_A_RUN = ("name", "seed", "execution")
@@ -51,6 +53,8 @@ class Compared:
     verdict: Verdict
     reference: str  # group key; "" for the planned pairs
     left_out: Sequence[str] = ()  # sentences: settings and runs that the comparison lacks
+    cards: Sequence[CardRow] = ()  # the GRAs with their judges' errors
+    of_cards: Sequence[str] = ()  # sentences: what the judge cards say
 
 
 def document_of(found: Compared, *, title: str, made_at: datetime) -> Document:
@@ -100,6 +104,9 @@ def _results(found: Compared) -> list[Part]:
                 strong=frozenset(place for place, row in enumerate(found.differences) if row.is_real),
             )
         )
+    evaluated = [run.id for run in found.runs if run.evaluation is not None and run.id in found.configs]
+    expected = expected_of_losses(found.configs[run_id] for run_id in evaluated)
+    parts.append(Paragraph(text=expected, role="note") if expected else None)
     if any(row.estimate is not None for row in found.matched):
         parts.append(
             Sheet(
@@ -110,7 +117,16 @@ def _results(found: Compared) -> list[Part]:
         )
     parts.append(distance_picture(found.table))
     parts.append(_sheet("Distance and length", columns, "distance", found.table))
+    if _tried(found):
+        notes = [*cards.uncorrected(found.cards), *found.of_cards, cards.MODEL]
+        figures = [replace(row, said="") for row in found.cards]
+        parts.append(_sheet(cards.TITLE, report_columns.CARD, "main", figures, notes))
     return [part for part in parts if part is not None]
+
+
+def _tried(found: Compared) -> bool:
+    """Whether anything is known of the judge of a GRA."""
+    return any(row.q is not None for row in found.cards)
 
 
 def _sheet(
@@ -210,6 +226,8 @@ def _without_empty(values: Mapping[str, Any], empty: set[str], prefix: str = "")
 def _words(found: Compared) -> list[Part]:
     columns = [*report_columns.gra_columns(), *report_columns.DIFFERENCE]
     said = dict(glossary(columns, "main", "distance"))
+    if _tried(found):
+        said |= dict(glossary(report_columns.CARD))
     rows = tuple(said.items())
     return [
         Heading(text="Words"),

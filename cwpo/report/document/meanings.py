@@ -60,6 +60,8 @@ MEANINGS: Mapping[str, str] = {
     "AUROC": "How often C is larger for a right label than for a wrong one: 0.5 is chance.",
     "labels met": "Share of the weak labels that agree with the human label.",
     "mean C": "Mean confidence over the pairs.",
+    "C borne out": "The mean C that the labels met bear out: 2 × labels met − 1, as C = 2P − 1. A larger mean C is "
+    "overstated.",
     "own GRA": "GRA by the gold reward that the runs were evaluated with.",
     "95 %, own": "Its interval.",
     "further GRA": "GRA of the same answers by the other gold reward.",

@@ -42,7 +42,8 @@ TRANSFER: tuple[Column, ...] = (
     Column(name="accuracy", heading="labels met", unit="%", format=_known_share, lead=True),
     Column(name="auroc", heading="AUROC", format=_thousandths),
     Column(name="ece", heading="ECE", format=_thousandths),
-    Column(name="mean_confidence", heading="mean C", format=number, muted=True),
+    Column(name="mean_confidence", heading="mean C", format=number),
+    Column(name="borne_out", heading="C borne out", format=number),
     Column(name="n_seeds", heading="seeds", format=count, muted=True),
 )
 

@@ -1,11 +1,14 @@
 """From one source or dataset to another: a cell for what was learned and what was labeled, each annotator once."""
 
+from dataclasses import replace
+
 import pytest
 
 from cwpo.compare.questions.gains import Quality
 from cwpo.compare.questions.transfer import EVERY, Source, transfer_rows
 from cwpo.config import catalog
 from cwpo.config.run import RunConfig, expand
+from cwpo.report.labels.spots import TRANSFER
 
 SWEEP = {
     "method": ["weak", "cw"], "seed": [0, 1], "data": {"labeled_sources": ["facts", "math+sum"]},
@@ -33,6 +36,18 @@ def test_each_cell_is_the_mean_over_seeds_and_methods_with_one_annotator_count_o
     rows = transfer_rows(configs, {number: quality(0.6 + 0.2 * one.seed) for number, one in configs.items()})
     assert [(row.learned, row.labels, row.n_seeds) for row in rows] == [("facts", EVERY, 2), ("math + sum", EVERY, 2)]
     assert [row.accuracy for row in rows] == pytest.approx([0.7, 0.7])
+
+
+def test_a_mean_c_is_held_against_what_the_labels_bear_out() -> None:
+    """.6 and .8 of the labels met: .7, which bears out a C of 2 · .7 − 1 = .4, where the annotator states .5."""
+    configs = dict(enumerate(expand(SWEEP)))
+    row, _ = transfer_rows(configs, {number: quality(0.6 + 0.2 * one.seed) for number, one in configs.items()})
+    assert row.borne_out == pytest.approx(0.4)
+    headings = [column.title for column in TRANSFER]
+    cells = dict(zip(headings, [column.cell(row) for column in TRANSFER], strict=True))
+    assert (cells["mean C"], cells["C borne out"]) == ("0.50", "0.40")
+    assert headings.index("C borne out") == headings.index("mean C") + 1
+    assert replace(row, accuracy=None).borne_out is None
 
 
 def test_sources_are_the_same_in_any_order_and_a_cell_on_the_diagonal_is_its_own() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from cwpo.compare.judges.card import ORACLE
 from cwpo.config.run import RunConfig
 from cwpo.export import words
 from cwpo.export.card import Trained, card
@@ -53,6 +54,15 @@ def test_gra_stands_with_its_interval_and_terms() -> None:
     assert "\n- Anthropic/hh-rlhf\n" in header
     assert re.search(r"^license:", header, re.MULTILINE) is None
     assert "# license: choose one before you share this model" in header
+
+
+def test_how_often_the_gold_reward_agrees_with_people_stands_beside_gra() -> None:
+    judge = {"judge": "skywork-qwen3-0.6b", "pairs": 568, "q": 0.658, "q_low": 0.628, "q_high": 0.687}
+    what = "| Agreement of the gold reward with people |"
+    assert f"{what} 65.8 % of 568 pairs, 95 % interval 62.8 – 68.7 |" in written(PAPER, judge=judge)
+    oracle = written(PAPER, judge=judge | {"judge": ORACLE})
+    assert "the oracle is the truth, so this is the noise of the labels" in oracle
+    assert f"{what} not tried on pairs with human labels |" in written(PAPER)
 
 
 def test_what_is_not_evaluated_or_not_aligned_has_no_gra() -> None:

@@ -12,13 +12,16 @@ import pytest
 import yaml
 from pypdf import PdfReader
 
+from cwpo.compare.judges.card import SILENT, CardRow
 from cwpo.config.run import RunConfig
 from cwpo.report.document import fonts
 from cwpo.report.document.as_html import to_html
 from cwpo.report.document.as_pdf import to_pdf
-from cwpo.report.document.contents import shared_yaml
+from cwpo.report.document.contents import document_of, shared_yaml
 from cwpo.report.document.parts import Document, Paragraph, Picture, Sheet, legible
+from cwpo.report.judges.cards import MODEL, TITLE
 from cwpo.report.tables import Table, fitting, to_latex
+from cwpo.report.under_table import LOSS_ALONE
 from tests.cwpo.report.reports import HOSTILE, NOW, compared, report
 
 ALLOWED = {
@@ -194,8 +197,40 @@ def test_a_narrow_table_stays_whole_and_long_words_break_in_their_column() -> No
 
 
 def test_a_report_without_configurations_says_so() -> None:
-    from cwpo.report.document.contents import document_of
-
     bare = replace(compared(), configs={})
     said = " ".join(Parsed(to_html(document_of(bare, title="", made_at=NOW))).words)
     assert "No configuration can be read here." in said
+
+
+def test_what_a_change_of_the_loss_brings_stands_in_the_report_where_settings_differ_in_it_alone() -> None:
+    whole = compared()
+    assert LOSS_ALONE not in to_html(document_of(whole, title="", made_at=NOW))
+    first, second = [run.id for run in whole.runs if run.method == "cw"][:2]
+    configs = {**whole.configs, second: whole.configs[first].model_copy(update={"objective": "ipo"})}
+    said = " ".join(Parsed(to_html(document_of(replace(whole, configs=configs), title="", made_at=NOW))).words)
+    assert LOSS_ALONE in said
+
+
+def test_the_judge_card_stands_in_the_report_where_something_is_known_of_the_judge() -> None:
+    """q = 75 % and a GRA of 60 %: (0.6 + 0.75 − 1)/(2 · 0.75 − 1) = 70 %. Why a row has no figure stands below."""
+    whole = compared()
+    known = {
+        "judge": "trained", "pairs": 400, "q": 0.75, "q_low": 0.7, "q_high": 0.8, "ties": 0.1, "gap": 0.5,
+        "longer_won": 0.5, "low": 0.55, "high": 0.65,
+    }  # fmt: skip
+    figures = {"true": 0.7, "true_low": 0.58, "true_high": 0.86, "said": ""}
+    nothing = {"true": None, "true_low": None, "true_high": None, "said": SILENT}
+    rows = [
+        CardRow(group_key=row.group_key, label=row.label, method=row.method, estimate=0.6, **known, **more)
+        for row, more in zip(whole.table, (figures, figures, nothing), strict=True)
+    ]
+    told = replace(whole, cards=rows, of_cards=["Agreement by length: short 70.0 % (60.0 – 80.0)."])
+    document = document_of(told, title="", made_at=NOW)
+    sheet = next(part for part in document.parts if isinstance(part, Sheet) and part.title == TITLE)
+    place = sheet.table.columns.index("corrected GRA, %")
+    assert [row[place : place + 2] for row in sheet.table.rows] == [("70.0", "58.0 – 86.0")] * 2 + [("–", "–")]
+    said = " ".join(Parsed(to_html(document)).words)
+    for wanted in ("75.0", "70.0 – 80.0", f"Corrected GRA: {SILENT} ({rows[2].label}).", *told.of_cards, MODEL):
+        assert wanted in said, wanted
+    assert to_pdf(document, made_at=NOW).startswith(b"%PDF")
+    assert TITLE not in to_html(document_of(whole, title="", made_at=NOW))

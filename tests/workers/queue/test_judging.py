@@ -9,14 +9,17 @@ from cwpo.config.parts import JudgeConfig
 from cwpo.config.run import RunConfig
 from cwpo.errors import ConfigError
 from cwpo.paper import published
-from cwpo.stages.graph import build
+from cwpo.stages.graph import build, gold_key
 from db import queries
 from db.records import RunRow
 from tests.app.visits import visit, words
 from tests.cwpo.judge_models import judge_folder
+from tests.workers.judges import judge
 from tests.workers.workplace import Workplace
 from workers import api
+from workers.api import models
 from workers.cli.main import main
+from workers.judge_cards import further_cards
 from workers.machine.database import reading
 from workers.plan import judging
 from workers.queue import job
@@ -65,6 +68,17 @@ def test_a_judge_model_and_a_card_from_a_command_to_the_tables(
     assert sorted(set(after) - set(before)) == sorted(
         [f"evaluation@{key}", f"card@{key}", "card@trained", "gold_twin@trained"]
     )
+    reward = judge(tmp_path / "rm")
+    assert main(["card", str(ids[0]), "--gold", reward]) == 0
+    assert job.work(0) == 1
+    with reading() as session:
+        beside = further_cards(session, results.configs_of(rows))
+    assert {name: list(cards) for name, cards in beside.items()} == {
+        gold_key(reward): [ids[0]], key: ids,
+    }  # fmt: skip
+    about, _, _ = models.trained(ids[0], "align")
+    assert about.judge is not None
+    assert (about.judge["judge"], about.judge["q"]) == ("trained", cards[0].q)
     again = api.judging_cost(ids, JudgeConfig(kind="local", model=name, verdicts="logits", human_labels=True))
     assert again.calls == 0
     _pages(ids)
@@ -76,10 +90,17 @@ def _pages(ids: list[int]) -> None:
     assert "Win rate by the judge model" in words(page)
     assert "only an answer that it chooses in both has won" in words(page)
     page.session_state["judge_cards"] = True
-    assert "GRA with its judge" in words(page.run())
+    compared = words(page.run())
+    assert "GRA with its judge" in compared
     run = visit("run", run=str(ids[0]))
     run.session_state["judge_card"] = True
-    assert "trained agrees with people on" in words(run.run())
+    alone = words(run.run())
+    assert "trained agrees with people on" in alone
+    for said in (compared, alone):
+        assert "Agreement by length: short " in said
+        assert "It chose the longer response of " in said
+        assert "Gaps between its scores of both responses" in said
+        assert "Tried beside it: rm agrees with people on " in said
 
 
 def test_a_judge_of_the_configuration_is_a_stage_of_the_run_and_changes_no_other(place: Workplace) -> None:
