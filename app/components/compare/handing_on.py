@@ -18,6 +18,7 @@ from cwpo.compare.matched_kl import MatchedRow
 from cwpo.report.document.as_html import to_html
 from cwpo.report.document.contents import Compared, document_of
 from cwpo.report.document.parts import Document
+from cwpo.report.under_table import under_table
 from cwpo.report.verdict import Verdict
 
 LONGEST = 120  # characters of a title
@@ -55,6 +56,7 @@ def show_report_buttons(
         runs=shown.rows, configs=results.configs_of(shown.rows), table=table, differences=differences,
         matched=matched, verdict=found, reference=reference,
         left_out=[shown.left_out, *absences(shown.rows, shown.gone)],
+        under=under_table(shown.rows, shown.siblings, sum(row.estimate is not None for row in differences)),
     )  # fmt: skip
     with folded:
         title = st.text_input("Title of the report", key="report_title", max_chars=LONGEST, placeholder="from the runs")

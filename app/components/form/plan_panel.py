@@ -70,6 +70,7 @@ def show_plan(form: Form, checked: CheckedForm) -> None:
     _buttons(form, checked, plan, reason, queued)
     if plan is not None:
         _stages(plan)
+        _needs(_power(checked.sweep.configs))
 
 
 def _buttons(form: Form, checked: CheckedForm, plan: Plan | None, reason: str, queued: Queued) -> None:
@@ -111,8 +112,7 @@ def _figures(form: CheckedForm) -> Plan:
     ):
         grid.cell().metric(label, value)
     layout.note(plan_words.product(len(configs), form.sweep.lists))
-    spread = _spread(database_url(), configs[0].data.dataset)
-    layout.note(plan_words.power_sentence(power.planned(configs, spread)))
+    layout.note(plan_words.power_sentence(_power(configs)))
     layout.note(plan_words.time_sentence(plan))
     if plan.memory.largest is not None or plan.memory.unknown:
         layout.note(plan_words.memory_sentence(plan))
@@ -127,6 +127,20 @@ def _figures(form: CheckedForm) -> Plan:
         lines = [untrusted.label(warning, 600) for warning in warnings[:MOST_WARNINGS]]
         st.warning(lines[0] if len(lines) == 1 else "\n".join(f"- {line}" for line in lines))
     return plan
+
+
+def _power(configs: Sequence[RunConfig]) -> power.Power:
+    """What the runs can see, with the spread between seeds as it was measured here."""
+    return power.planned(configs, _spread(database_url(), configs[0].data.dataset))
+
+
+def _needs(planned: power.Power) -> None:
+    """How many seeds and prompts would see 1, 2 and 4 points."""
+    layout.small(plan_words.NEEDS)
+    name, *figures = plan_words.needs_headings(planned)
+    columns = [tables.Column(label=name, whole=True), *(tables.Column(label=label, figures=True) for label in figures)]
+    tables.show(columns, plan_words.needs_rows(planned), alt=plan_words.NEEDS)
+    layout.note(plan_words.NEEDS_MEANT)
 
 
 def _gpu_hours(plan: Plan) -> str:

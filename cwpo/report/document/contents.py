@@ -21,7 +21,7 @@ from cwpo.report.document.pictures import difference_picture, distance_picture, 
 from cwpo.report.gra_terms import difference_notes, judge_of, seeds_each, table_notes, terms
 from cwpo.report.numbers import NOTHING
 from cwpo.report.tables import Table
-from cwpo.report.under_table import paired_over
+from cwpo.report.under_table import held_by_intervals, paired_over, under_further_table
 from cwpo.report.verdict import Verdict
 
 OF_A_RUN = ("name", "seed", "execution")
@@ -51,6 +51,7 @@ class Compared:
     verdict: Verdict
     reference: str  # group key; "" for the planned pairs
     left_out: Sequence[str] = ()  # sentences: settings and runs that the comparison lacks
+    under: str = ""  # of the table of differences: runs planned, failed, left out, differences, seeds added late
 
 
 def document_of(found: Compared, *, title: str, made_at: datetime) -> Document:
@@ -92,7 +93,8 @@ def _results(found: Compared) -> list[Part]:
     parts.append(_sheet("GRA and what stands beside it", columns, "main", found.table, _notes(found.table)))
     parts.append(difference_picture(found.differences))
     if found.differences:
-        notes = [difference_notes(found.runs, found.configs)[0], paired_over(found.table, found.differences)]
+        terms_of_it = difference_notes(found.runs, found.configs)[0]
+        notes = [terms_of_it, paired_over(found.table, found.differences), found.under]
         parts.append(
             Sheet(
                 title="Differences",
@@ -104,7 +106,9 @@ def _results(found: Compared) -> list[Part]:
         parts.append(
             Sheet(
                 title="Differences at matched KL",
-                table=report_columns.cells(report_columns.MATCHED, found.matched),
+                table=report_columns.cells(
+                    report_columns.MATCHED, found.matched, (under_further_table(found.matched),)
+                ),
                 strong=frozenset(place for place, row in enumerate(found.matched) if row.is_real),
             )
         )
@@ -124,7 +128,8 @@ def _sheet(
 
 
 def _notes(table: Sequence[GraRow]) -> list[str]:
-    return list(dict.fromkeys(f"{row.label}: {row.note}." for row in table if row.note))
+    own = dict.fromkeys(f"{row.label}: {row.note}." for row in table if row.note)
+    return [*filter(None, [held_by_intervals(table)]), *own]
 
 
 def _terms(found: Compared) -> list[Part]:

@@ -480,7 +480,11 @@ def test_a_plan_says_what_would_find_less_and_counts_settings_and_samples() -> N
     assert [need.effect for need in few.needs] == [0.01, 0.02, 0.04]
     sentence = words.power_sentence(few)
     assert "SD between seeds 3.0 points, assumed" in sentence
-    assert "4 points" in sentence
+    assert sentence.startswith(
+        f"400 prompts (204 where related ones count as one) × 2 answers and 3 seeds: a difference of "
+        f"{100 * few.detectable:.1f} points between two methods is found four times in five."
+    )
+    assert [row[0] for row in words.needs_rows(few)] == ["1 point", "2 points", "4 points"]
 
 
 def test_the_command_line_prints_the_plan_and_submits_nothing(
