@@ -1,7 +1,7 @@
 """What a planned comparison can see, with the spread between seeds as measured before, and what would see more."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -13,7 +13,7 @@ from cwpo.compare.configured_run import ComparedRun, by_setting, why_unpaired
 from cwpo.config.dotted import without
 from cwpo.config.run import RunConfig
 from cwpo.data.related.clusters import task_of
-from cwpo.data.related.outcomes import clusters_at, clusters_in
+from cwpo.data.related.outcomes import CLUSTER, clusters_at, clusters_in
 from cwpo.sandbox import world
 from cwpo.statistics.intervals import paired_difference
 from cwpo.statistics.planning import MOST_PROMPTS, fewest, planned_detectable, planned_half_width
@@ -35,11 +35,14 @@ LEAST_DF = 3  # with fewer degrees of freedom a measured SD may be anything
 @dataclass(frozen=True, kw_only=True)
 class SeedSpread:
     """SD of a difference between two methods from seed to seed; `comparisons`: it was measured in, 0 = assumed, and
-    `looked`: whether earlier runs were asked for it."""
+    `looked`: whether earlier runs were asked for it. Of the prompts that those answered: the share that is left where
+    related ones count as one, and how likely two of them are related."""
 
     sd: float = SEED_SD
     comparisons: int = 0
     looked: bool = True
+    unrelated: float | None = None
+    same: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +95,7 @@ class Need:
 def planned(configs: Sequence[RunConfig], spread: SeedSpread) -> Power:
     """Of two methods of these runs, over the fewest prompts that any of them answers."""
     seeds = len({config.seed for config in configs})
-    prompts = _prompts(min(configs, key=lambda config: config.data.test_prompts))
+    prompts = _prompts(min(configs, key=lambda config: config.data.test_prompts), spread)
     samples = min(config.evaluation.samples for config in configs)
     settings = {repr(sorted(without(config.canonical(), NO_SETTING).items())) for config in configs}
     comparisons = max(len(settings) - 1, 1)
@@ -144,14 +147,20 @@ def _need(effect: float, prompts: Prompts, seeds: int, table: Mapping[str, Any])
     )
 
 
-def _prompts(config: RunConfig) -> Prompts:
-    """Those of the sandbox follow from the settings; of a file only what it holds tells which are related."""
+def _prompts(config: RunConfig, spread: SeedSpread) -> Prompts:
+    """Those of the sandbox follow from the settings; of a file what earlier runs answered tells how many are related."""
     count = config.data.test_prompts
-    if not config.is_sandbox or count > world.MAX_TEST_PROMPTS:
-        return Prompts(count=count)
-    sizes = _tasks(count, config.evaluation.seed)
-    same = sum(size * (size - 1) for size in sizes) / max(count * (count - 1), 1)
-    return Prompts(count=count, unrelated=len(sizes), same=same, most=world.MAX_TEST_PROMPTS)
+    if config.is_sandbox and count <= world.MAX_TEST_PROMPTS:
+        sizes = _tasks(count, config.evaluation.seed)
+        return Prompts(count=count, unrelated=len(sizes), same=_same(sizes), most=world.MAX_TEST_PROMPTS)
+    known = None if spread.unrelated is None else round(spread.unrelated * count)
+    return Prompts(count=count, unrelated=known, same=spread.same)
+
+
+def _same(sizes: Collection[int]) -> float:
+    """How likely two prompts are in one of the clusters of these sizes."""
+    count = sum(sizes)
+    return sum(size * (size - 1) for size in sizes) / max(count * (count - 1), 1)
 
 
 @lru_cache(maxsize=64)
@@ -162,7 +171,7 @@ def _tasks(count: int, seed: int) -> tuple[int, ...]:
 
 def measured_spread(runs: Sequence[ComparedRun], outcomes: pd.DataFrame) -> SeedSpread:
     """Pooled over paired differences: each setting against the first one before it with the same objective and, under
-    two seeds or more, the same baseline and judge. Too few of them say nothing."""
+    two seeds or more, the same baseline and judge. Too few of them say nothing of it."""
     answered = set(outcomes["run_id"])
     groups = by_setting(run for run in runs if run.id in answered)
     settings = [{run.seed: run for run in reversed(group)} for group in groups.values()]  # of one seed the first run
@@ -179,9 +188,16 @@ def measured_spread(runs: Sequence[ComparedRun], outcomes: pd.DataFrame) -> Seed
         if sd is not None:
             found.append((sd, len(pairs) - 1))
     if sum(df for _, df in found) < LEAST_DF:
-        return SeedSpread()
+        return SeedSpread(**_relations(outcomes))
     pooled = sum(df * sd**2 for sd, df in found) / sum(df for _, df in found)
-    return SeedSpread(sd=float(np.sqrt(pooled)), comparisons=len(found))
+    return SeedSpread(sd=float(np.sqrt(pooled)), comparisons=len(found), **_relations(outcomes))
+
+
+def _relations(outcomes: pd.DataFrame) -> dict[str, float]:
+    if CLUSTER not in outcomes or outcomes.empty:
+        return {}
+    sizes = Counter(outcomes.drop_duplicates("prompt_id")[CLUSTER]).values()
+    return {"unrelated": len(sizes) / sum(sizes), "same": _same(sizes)}
 
 
 def _comparable(

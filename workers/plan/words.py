@@ -219,7 +219,10 @@ def _source(spread: SeedSpread) -> str:
 def _unknown(prompts: Prompts) -> str:
     if prompts.unrelated is not None:
         return ""
-    return " Tables count related prompts as one; how many of these are related is known when the data have been read."
+    return (
+        " Tables count related prompts as one; how many of these are related is known when runs on this dataset have "
+        "been evaluated."
+    )
 
 
 def needs_headings(power: Power) -> tuple[str, ...]:

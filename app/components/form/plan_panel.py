@@ -50,13 +50,14 @@ def show_plan(form: Form, checked: CheckedForm) -> None:
     _go_on(queued)
     for sentence in checked.elsewhere:
         st.caption(f":red[{untrusted.label(sentence, 400)}]")
-    plan, reason = None, ""
+    plan, seen, reason = None, None, ""
     if not checked.sweep.configs:
         reason = "Correct the fields with a sentence in red first."
         st.caption("The plan appears when every field is right.")
     else:
         try:
-            plan = _figures(checked)
+            seen = _power(checked.sweep.configs)
+            plan = _figures(checked, seen)
         except (CwpoError, DatabaseError) as error:
             layout.problem(error)
             reason = (
@@ -68,9 +69,9 @@ def show_plan(form: Form, checked: CheckedForm) -> None:
     layout.service_notice()
     show_changes(form)
     _buttons(form, checked, plan, reason, queued)
-    if plan is not None:
+    if plan is not None and seen is not None:
         _stages(plan)
-        _needs(_power(checked.sweep.configs))
+        _needs(seen)
 
 
 def _buttons(form: Form, checked: CheckedForm, plan: Plan | None, reason: str, queued: Queued) -> None:
@@ -96,7 +97,7 @@ def _buttons(form: Form, checked: CheckedForm, plan: Plan | None, reason: str, q
         st.caption(reason)
 
 
-def _figures(form: CheckedForm) -> Plan:
+def _figures(form: CheckedForm, seen: power.Power) -> Plan:
     configs = form.sweep.configs
     plan = _plan(database_url(), json.dumps([{**config.canonical(), "name": ""} for config in configs]))
     layout.small("What this will cost and reuse", meanings=OF_PLAN)
@@ -112,7 +113,7 @@ def _figures(form: CheckedForm) -> Plan:
     ):
         grid.cell().metric(label, value)
     layout.note(plan_words.product(len(configs), form.sweep.lists))
-    layout.note(plan_words.power_sentence(_power(configs)))
+    layout.note(plan_words.power_sentence(seen))
     layout.note(plan_words.time_sentence(plan))
     if plan.memory.largest is not None or plan.memory.unknown:
         layout.note(plan_words.memory_sentence(plan))

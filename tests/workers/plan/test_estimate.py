@@ -441,6 +441,7 @@ def test_related_prompts_are_one_in_the_spread_between_seeds() -> None:
     four = pd.concat(copies, ignore_index=True)
     found = power.measured_spread(runs, four)
     assert found.sd == pytest.approx(power.measured_spread(runs, once).sd)
+    assert (found.unrelated, found.same) == (0.25, pytest.approx(3 / 399))  # 100 clusters of 400; of 399 others 3
     assert power.measured_spread(runs, four.drop(columns="cluster")).sd > found.sd + 0.01
 
 

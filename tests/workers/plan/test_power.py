@@ -95,9 +95,11 @@ def test_prompts_of_one_task_count_as_one_in_the_sandbox_and_elsewhere_it_is_sai
     assert sandbox.needs[0].more_prompts == world.MAX_TEST_PROMPTS
     sentence = words.power_sentence(sandbox)
     assert sentence.startswith("400 prompts (204 where related ones count as one) and 4 seeds: a difference of ")
-    assert "known when the data have been read" not in sentence
+    assert "how many of these are related" not in sentence
     real = words.power_sentence(power.planned(configs_of(REAL, 4, 400), SeedSpread()))
-    assert real.endswith("how many of these are related is known when the data have been read.")
+    assert real.endswith("how many of these are related is known when runs on this dataset have been evaluated.")
+    earlier = power.planned(configs_of(REAL, 4, 400), SeedSpread(unrelated=0.9, same=0.001))
+    assert words.power_sentence(earlier).startswith("400 prompts (360 where related ones count as one) and 4 seeds")
 
 
 @pytest.mark.parametrize("sd", [0.007, 0.01])
