@@ -131,9 +131,7 @@ def _need(effect: float, prompts: Prompts, seeds: int, table: Mapping[str, Any])
 
     def by_seeds(count: int) -> int | None:
         given = {**prompts.as_many(count), **table}
-        return fewest(
-            lambda many: planned_detectable(seeds=many, **given), effect, low=1, high=MOST_SEEDS, near=NEAR
-        )
+        return fewest(lambda many: planned_detectable(seeds=many, **given), effect, low=1, high=MOST_SEEDS, near=NEAR)
 
     more = prompts.times(MORE_PROMPTS)
     return Need(
@@ -148,7 +146,7 @@ def _need(effect: float, prompts: Prompts, seeds: int, table: Mapping[str, Any])
 
 
 def _prompts(config: RunConfig, spread: SeedSpread) -> Prompts:
-    """Those of the sandbox follow from the settings; of a file what earlier runs answered tells how many are related."""
+    """Those of the sandbox follow from the settings; of a file earlier runs tell how many prompts are related."""
     count = config.data.test_prompts
     if config.is_sandbox and count <= world.MAX_TEST_PROMPTS:
         sizes = _tasks(count, config.evaluation.seed)
@@ -193,7 +191,7 @@ def measured_spread(runs: Sequence[ComparedRun], outcomes: pd.DataFrame) -> Seed
     return SeedSpread(sd=float(np.sqrt(pooled)), comparisons=len(found), **_relations(outcomes))
 
 
-def _relations(outcomes: pd.DataFrame) -> dict[str, float]:
+def _relations(outcomes: pd.DataFrame) -> dict[str, Any]:
     if CLUSTER not in outcomes or outcomes.empty:
         return {}
     sizes = Counter(outcomes.drop_duplicates("prompt_id")[CLUSTER]).values()

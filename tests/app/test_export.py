@@ -33,7 +33,6 @@ from tests.app.visits import Computed, visit, words
 from workers import api
 from workers.cli import status
 
-
 UNDER = "8 runs planned for these settings: as under the table of the page."
 
 

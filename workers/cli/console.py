@@ -14,6 +14,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from cwpo.compare.gra import GraRow
+from cwpo.config.run import RunConfig
 from cwpo.evaluation.gra import OUTCOMES_FILE
 from cwpo.report.columns import ON_PAGES, gra_columns, part
 from cwpo.report.dropped import cut_sentence, cuts, data_sentence, judged_pairs, left_out_sentence

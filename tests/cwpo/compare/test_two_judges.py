@@ -95,7 +95,12 @@ def test_head_to_head_counts_sample_against_sample() -> None:
 
 @pytest.mark.parametrize(
     ("low", "high", "verdict"),
-    [(0.488, 0.512, "smaller than ±1.5"), (0.480, 0.512, "cannot be told"), (0.53, 0.58, "different"), (None, None, "")],
+    [
+        (0.488, 0.512, "smaller than ±1.5"),
+        (0.480, 0.512, "cannot be told"),
+        (0.53, 0.58, "different"),
+        (None, None, ""),
+    ],
 )
 def test_a_share_is_told_from_one_half_as_a_difference_is_from_nothing(
     low: float | None, high: float | None, verdict: str

@@ -204,7 +204,7 @@ def test_a_report_without_configurations_says_so() -> None:
 
 def test_under_its_differences_a_report_says_what_became_of_the_runs_and_under_gra_how_far_intervals_hold() -> None:
     """Five seeds each, two differences; a second table of differences has its own number."""
-    under = "17 runs planned for these settings: 15 in the table, 1 failed or cancelled, 1 evaluated but left out (run 9)."
+    under = "17 runs planned for these settings: 15 in the table, 1 failed, 1 evaluated but left out (run 9)."
     found = compared()
     names = {"first_method": "cw", "second_method": "human", "first_label": "CW", "second_label": "Human"}
     matched = MatchedRow(label="CW − Human", objective="dpo", estimate=0.01, low=-0.02, high=0.04, **names)

@@ -121,7 +121,8 @@ def test_how_often_intervals_hold_is_said_of_every_number_of_seeds() -> None:
     assert held_by_intervals([One(n_seeds=1)]) == ""
     assert held_by_single_runs([0.5, 0.9]) == ""
     near = (
-        "Simulated, 95 % intervals of GRA hold the truth in 94 to 99 % of cases with one seed and a GRA near 0 or 100 %."
+        "Simulated, 95 % intervals of GRA hold the truth in 94 to 99 % of cases with one seed and a GRA near 0 or "
+        "100 %."
     )
     assert held_by_intervals([One(n_seeds=1, estimate=0.98)]) == near
     assert held_by_single_runs([0.5, 0.03]) == near
