@@ -113,7 +113,7 @@ def test_runs_under_the_papers_protocol_get_verdicts(
     assert re.search(r"GRA: against .* · ties count half · judged by .* · temperature 0\.95, top-p 1, at most ", said)
     assert "hold the truth in 94 to 100 % of cases with 2 seeds." in said
     assert "6 runs planned for these settings: 6 in the table, 0 failed or cancelled" in said
-    assert "1 difference looked at." in said
+    assert re.search(r"evaluated but left out\. \d differences? looked at", said), re.findall(r".{30}looked at", said)
 
 
 def test_differences_show_what_they_could_have_found(

@@ -232,6 +232,12 @@ def needs_headings(power: Power) -> tuple[str, ...]:
     return ("to find", *sizes, *more)
 
 
+def needs_meanings(headings: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """What these headings mean."""
+    said = ("A true difference between two methods.", "The fewest seeds that find it.", "The fewest prompts that do.")
+    return tuple(zip(headings, (*said, "The fewest seeds on that many prompts."), strict=False))
+
+
 def needs_rows(power: Power) -> list[tuple[str, ...]]:
     """One line for each effect. Prompts in two digits: they are known to 2 %."""
     rows = []

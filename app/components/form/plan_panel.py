@@ -70,8 +70,10 @@ def show_plan(form: Form, checked: CheckedForm) -> None:
     show_changes(form)
     _buttons(form, checked, plan, reason, queued)
     if plan is not None and seen is not None:
-        _stages(plan)
-        _needs(seen)
+        files: list[tables.Drawn] = []
+        _stages(plan, files)
+        _needs(seen, files)
+        show_tables(files, key="export_plan")
 
 
 def _buttons(form: Form, checked: CheckedForm, plan: Plan | None, reason: str, queued: Queued) -> None:
@@ -135,12 +137,14 @@ def _power(configs: Sequence[RunConfig]) -> power.Power:
     return power.planned(configs, _spread(database_url(), configs[0].data.dataset))
 
 
-def _needs(planned: power.Power) -> None:
+def _needs(planned: power.Power, files: list[tables.Drawn]) -> None:
     """How many seeds and prompts would see 1, 2 and 4 points."""
-    layout.small(plan_words.NEEDS)
-    name, *figures = plan_words.needs_headings(planned)
+    headings = plan_words.needs_headings(planned)
+    layout.small(plan_words.NEEDS, meanings=plan_words.needs_meanings(headings))
+    name, *figures = headings
     columns = [tables.Column(label=name, whole=True), *(tables.Column(label=label, figures=True) for label in figures)]
-    tables.show(columns, plan_words.needs_rows(planned), alt=plan_words.NEEDS)
+    rows = plan_words.needs_rows(planned)
+    tables.show_with_file(files, columns, rows, alt=plan_words.NEEDS, numbers=lambda: fields_of(planned.needs))
     layout.note(plan_words.NEEDS_MEANT)
 
 
@@ -151,16 +155,14 @@ def _gpu_hours(plan: Plan) -> str:
     return f"{plan.device_seconds['gpu'] / 3600:.2f}" if plan.device_seconds["gpu"] else "none"
 
 
-def _stages(plan: Plan) -> None:
+def _stages(plan: Plan, files: list[tables.Drawn]) -> None:
     """What is to compute, shared and done, by kind of stage."""
     name, *figures = plan_words.HEADINGS
     columns = [tables.Column(label=name, whole=True), *(tables.Column(label=label, figures=True) for label in figures)]
     quiet = [
         [row[0], *(tables.Cell(text=cell, muted=cell in QUIET) for cell in row[1:])] for row in plan_words.rows(plan)
     ]
-    files: list[tables.Drawn] = []
     tables.show_with_file(files, columns, quiet, alt="plan by kind of stage", numbers=lambda: fields_of(plan.kinds))
-    show_tables(files, key="export_plan")
     layout.note(f"{plan_words.SHARING} {plan_words.labels_sentence(plan)}")
 
 

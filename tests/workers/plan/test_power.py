@@ -83,6 +83,9 @@ def test_prompts_stand_in_two_digits_and_no_column_repeats_another() -> None:
     )
     assert words.needs_headings(made) == ("to find", "seeds on 1,000 prompts", "prompts under 1 seed")
     assert words.needs_rows(made) == [("4 points", "9", "1,500")]
+    meant = words.needs_meanings(words.needs_headings(made))
+    assert meant[2] == ("prompts under 1 seed", "The fewest prompts that do.")
+    assert len(meant) == 3
 
 
 def test_prompts_of_one_task_count_as_one_in_the_sandbox_and_elsewhere_it_is_said_that_they_do() -> None:
