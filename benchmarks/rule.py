@@ -1,7 +1,8 @@
 """What the rule of a comparison can do, before and after: coverage, family-wise error, power at the stated effect,
 verdicts on a paper's number. By simulation, seeded.
 
-    python -m benchmarks rule [--tables 400] [--small] [--only singles|tables|verdicts] [--out FILE.json]
+    python -m benchmarks rule [--tables 400] [--small] [--only singles|tables|verdicts] [--processes 1]
+        [--out FILE.json]
 
 `--only` makes one part of the file anew, with its own counts; the others stay. `python -m tools.rule_tables --write`
 brings docs/statistics.md up to date.
@@ -17,7 +18,8 @@ import argparse
 import json
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import product
@@ -43,14 +45,17 @@ SPREADS = (0.0, 0.01, 0.03, 0.06)  # SD of a difference between seeds
 SINGLE_SPREADS = (0.0, 0.015, 0.03, 0.06)
 MEANS = (0.5, 0.7, 0.9, 0.97, 0.995)
 GAIN = 0.08  # the fixed effect whose power is compared before and after
+SEEDS = 1, 2, 3, 4, 5, 8
 PAPER_PROMPTS = 700
+VERDICT_MEANS = 0.65, 0.9
 POWER = 2  # times as many tables for a power as for the error of a table
 
 
 @dataclass(frozen=True, kw_only=True)
 class World:
     """One cell of the grid of tables. `uneven`: spreads of settings are ½ to 2 times the stated one, in turn; `base`:
-    mean of methods that are equal; `samples`: answers per prompt; `per_cluster`: related prompts that are as hard."""
+    mean of methods that are equal; `samples`: answers per prompt; `per_cluster`: related prompts that are as hard;
+    `own`: a method's luck with a prompt."""
 
     seeds: int
     prompts: int
@@ -60,11 +65,14 @@ class World:
     base: float = 0.6
     samples: int = 1
     per_cluster: int = 1
+    own: float = OWN
 
     @property
     def unusual(self) -> dict[str, float]:
-        usual = (self.base, self.samples, self.per_cluster) == (0.6, 1, 1)
-        return {} if usual else {"base": self.base, "samples": self.samples, "per_cluster": self.per_cluster}
+        """What sets a cell apart; none of the usual ones."""
+        asked = {"base": self.base, "samples": self.samples, "per_cluster": self.per_cluster}
+        own = {} if self.own == OWN else {"own": self.own}
+        return {} if not own and asked == {"base": 0.6, "samples": 1, "per_cluster": 1} else asked | own
 
     @property
     def clusters(self) -> dict[int, int] | None:
@@ -95,7 +103,7 @@ class World:
             spread *= np.where(np.arange(len(means)) % 2, 2.0, 0.5)
         shifts = rng.standard_normal((len(means), self.seeds)) * spread[:, None]
         chances = np.clip(means[:, None] + shifts, 0.001, 0.999)
-        return wins(rng, chances, self.prompts, samples=self.samples, per_cluster=self.per_cluster)
+        return wins(rng, chances, self.prompts, samples=self.samples, per_cluster=self.per_cluster, own=self.own)
 
 
 def apart(base: float, gain: float) -> tuple[float, float]:
@@ -107,15 +115,21 @@ def apart(base: float, gain: float) -> tuple[float, float]:
 
 
 def wins(
-    rng: np.random.Generator, means: FloatArray, prompts: int, *, samples: int = 1, per_cluster: int = 1
+    rng: np.random.Generator,
+    means: FloatArray,
+    prompts: int,
+    *,
+    samples: int = 1,
+    per_cluster: int = 1,
+    own: float = OWN,
 ) -> FloatArray:
     """Methods × seeds × prompts of mean wins whose chances over prompts are `means` (methods × seeds)."""
     groups = -(-prompts // per_cluster)
-    easy = rng.standard_normal(groups) * SHARED**0.5 + rng.standard_normal((len(means), 1, groups)) * OWN**0.5
+    easy = rng.standard_normal(groups) * SHARED**0.5 + rng.standard_normal((len(means), 1, groups)) * own**0.5
     easy = easy.repeat(per_cluster, axis=-1)[..., :prompts]
     least, found = -special.ndtri(means)[..., None], np.zeros((*means.shape, prompts))
     for _ in range(samples):
-        noise = rng.standard_normal((*means.shape, prompts)) * (1 - SHARED - OWN) ** 0.5
+        noise = rng.standard_normal((*means.shape, prompts)) * (1 - SHARED - own) ** 0.5
         found += easy + noise > least
     return found / samples
 
@@ -130,11 +144,12 @@ class Judged:
     half: float
 
 
-def after(world: World, table: FloatArray, truth: FloatArray) -> list[Judged]:
+def after(world: World, table: FloatArray, truth: FloatArray, detect: bool) -> list[Judged]:
     related: Any = world.clusters
     cells = [pd.DataFrame(table[a] - table[b]) for a, b in world.pairs]
     pairs = zip(world.pairs, cells, strict=True)
-    found = together([Gap(first=str(a), second=str(b), cells=gap, clusters=related) for (a, b), gap in pairs])
+    gaps = [Gap(first=str(a), second=str(b), cells=gap, clusters=related) for (a, b), gap in pairs]
+    found = together(gaps, detect=detect)
     return [_judged(one, value) for one, value in zip(found, truth, strict=True)]
 
 
@@ -143,7 +158,7 @@ def _judged(one: Found, value: float) -> Judged:
     return Judged(real=real, covered=one.low <= value <= one.high, stated=one.detectable, half=(one.high - one.low) / 2)
 
 
-def before(world: World, table: FloatArray, truth: FloatArray) -> list[Judged]:
+def before(world: World, table: FloatArray, truth: FloatArray, detect: bool) -> list[Judged]:
     related = None if world.clusters is None else list(world.clusters.values())
     found = [intervals.paired_difference(table[a], table[b], related) for a, b in world.pairs]
     adjusted = intervals.holm([one.p for one in found])
@@ -151,7 +166,7 @@ def before(world: World, table: FloatArray, truth: FloatArray) -> list[Judged]:
         Judged(
             real=intervals.is_real(one.low, one.high, p),
             covered=one.low <= value <= one.high,
-            stated=intervals.detectable_effect(one.se, one.df),
+            stated=intervals.detectable_effect(one.se, one.df) if detect else None,
             half=(one.high - one.low) / 2,
         )
         for one, p, value in zip(found, adjusted, truth, strict=True)
@@ -162,11 +177,11 @@ RULES = {"before": before, "after": after}
 
 
 def tables_of(world: World, count: int, gain: float, rule: str, seed: int) -> list[list[Judged]]:
-    """The same tables for both rules."""
+    """The same tables for both rules; an effect is stated of those without a difference."""
     rng = np.random.default_rng([seed, world.seeds, world.prompts, int(1e4 * world.seed_sd), world.differences])
     truth = np.zeros(world.differences)
     truth[0] = gain
-    return [RULES[rule](world, world.outcomes(rng, gain), truth) for _ in range(count)]
+    return [RULES[rule](world, world.outcomes(rng, gain), truth, gain == 0) for _ in range(count)]
 
 
 def table_row(world: World, count: int, *, rules: tuple[str, ...] = ("before", "after")) -> dict[str, Any]:
@@ -214,6 +229,9 @@ def edges() -> Iterator[World]:
     for base, samples, related in ((0.5, 1, 1), (0.9, 1, 1), (0.97, 1, 1), (0.7, 4, 1), (0.7, 1, 4)):
         one = World(seeds=3, prompts=100 * related, seed_sd=0.03, differences=1, base=base)
         yield replace(one, samples=samples, per_cluster=related)
+    for seeds, differences in ((8, 1), (16, 1), (16, 6)):  # as in docs/study.md: little that lasts, seeds that agree
+        alike = World(seeds=seeds, prompts=200, seed_sd=0.01, differences=differences, base=0.7, samples=2)
+        yield replace(alike, own=0.01)
 
 
 # --- one GRA ---
@@ -287,13 +305,13 @@ def _span(table: FloatArray, cell: Single, rule: str) -> tuple[float, float]:
         return then.low, then.high
     if rule == "before" and (cell.samples > 1 or cell.per_cluster > 1):
         return bootstrap(table[0], cell.clusters)
-    now = share(table, cell.clusters)
+    now = share(table, cell.clusters, detect=False)
     return now.low, now.high
 
 
 def singles(*, small: bool = False) -> Iterator[Single]:
     """The grid of single intervals; the small one has 100 prompts, alone."""
-    for mean, seeds, sd in product(MEANS, (1, 2, 3, 5, 8), SINGLE_SPREADS):
+    for mean, seeds, sd in product(MEANS, SEEDS, SINGLE_SPREADS):
         for prompts, samples, per_cluster in ((100, 1, 1), (400, 1, 1), (700, 1, 1), (100, 4, 1), (400, 1, 4)):
             wanted = not small or (prompts == 100 and (samples == 1 or seeds == 1))
             if wanted and (seeds > 1 or sd == 0) and sd <= 2 * (1 - mean) + 1e-9:
@@ -305,23 +323,23 @@ def singles(*, small: bool = False) -> Iterator[Single]:
 # --- verdicts on a paper's number ---
 
 
-def verdict_row(seeds: int, seed_sd: float, count: int) -> dict[str, Any]:
+def verdict_row(seeds: int, seed_sd: float, count: int, mean: float = VERDICT_MEANS[0]) -> dict[str, Any]:
     """How often a published number that is right is called not consistent: its run has a seed of its own."""
-    rng = np.random.default_rng([seeds, int(1e4 * seed_sd), 3])
+    rng = np.random.default_rng([seeds, int(1e4 * seed_sd), int(1e3 * mean)])
     wrong = {"before": 0, "after": 0}
-    mean = 0.65
     for _ in range(count):
         ours = wins(rng, mean + rng.standard_normal((1, seeds)) * seed_sd, 400)[0]
         theirs = float(rng.binomial(PAPER_PROMPTS, np.clip(mean + rng.normal() * seed_sd, 0, 1)) / PAPER_PROMPTS)
         error = float(np.sqrt(theirs * (1 - theirs) / PAPER_PROMPTS))
-        then, now = intervals.crossed(ours), share(ours)
+        then, now = intervals.crossed(ours), share(ours, detect=False)
         wrong["before"] += seeds > 1 and abs(then.estimate - theirs) > np.hypot(
             (then.high - then.low) / 2, 1.96 * error
         )
         measured = Measured(estimate=now.estimate, low=now.low, high=now.high, n_prompts=400, n_seeds=seeds,
                             another=now.another)  # fmt: skip
         wrong["after"] += verdict(measured, theirs, error).name == "not consistent"
-    return {"seeds": seeds, "seed_sd": seed_sd} | {f"{rule}_false": hits / count for rule, hits in wrong.items()}
+    found = {f"{rule}_false": hits / count for rule, hits in wrong.items()}
+    return {"seeds": seeds, "seed_sd": seed_sd, "mean": mean} | found
 
 
 # --- the parts, each with its own counts ---
@@ -330,17 +348,24 @@ PARTS = "singles", "tables", "verdicts"
 FILE = Path(__file__).parent / "results" / "rule.json"
 
 
-def part(name: str, tables: int, *, small: bool) -> dict[str, Any]:
-    """One of PARTS: its rows, and of how many simulated tables a cell each figure is."""
+def part(name: str, tables: int, *, small: bool, processes: int = 1) -> dict[str, Any]:
+    """One of PARTS: its rows, and of how many simulated tables a cell each figure is. Each cell draws for itself, so
+    that the number of processes changes nothing."""
     start = time.perf_counter()
     counts = {"tables": {"tables": tables, "power": POWER * tables}}.get(name, {name: 5 * tables})
+    row: Callable[..., dict[str, Any]] = {"singles": single_row, "tables": table_row, "verdicts": verdict_row}[name]
     if name == "singles":
-        rows = [single_row(cell, counts[name]) for cell in singles(small=small)]
+        asked: list[tuple[Any, ...]] = [(cell, counts[name]) for cell in singles(small=small)]
     elif name == "tables":
-        rows = [table_row(world, tables) for world in worlds(small=small)]
+        asked = [(world, tables) for world in worlds(small=small)]
     else:
-        spreads = product((1, 2, 3, 5, 8), (0.0, 0.015, 0.03, 0.04))
-        rows = [verdict_row(seeds, sd, counts[name]) for seeds, sd in spreads]
+        spreads = product(VERDICT_MEANS, SEEDS, (0.0, 0.015, 0.03, 0.04))
+        asked = [(seeds, sd, counts[name], mean) for mean, seeds, sd in spreads]
+    if processes == 1:
+        rows = [row(*values) for values in asked]
+    else:
+        with ProcessPoolExecutor(processes) as pool:
+            rows = list(pool.map(row, *zip(*asked, strict=True)))
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": platform.platform(),
@@ -388,10 +413,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--tables", type=int, default=400, help="simulated tables per cell")
     parser.add_argument("--small", action="store_true", help="fewer cells: minutes instead of half an hour")
     parser.add_argument("--only", choices=("", *PARTS), default="", help="the other parts of the file stay")
+    parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--out", type=Path, default=FILE)
     options = parser.parse_args(arguments)
     for name in (options.only,) if options.only else PARTS:
-        made = part(name, options.tables, small=options.small)
+        made = part(name, options.tables, small=options.small, processes=options.processes)
         keep(options.out, name, made)
         show(name, made["rows"])
 

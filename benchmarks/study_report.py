@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from scipy import stats
 
 from benchmarks.study_settings import (
     Lines,
@@ -320,6 +322,15 @@ def pooled_section(lines: Lines) -> Iterator[str]:
     if rows:
         yield "### cw − weak over all sixteen seeds\n"
         yield differences_table(rows)
+        yield "Over seeds alone, so of these prompts and no others: t interval, and how many seeds are above 0.\n"
+        yield table(("difference", "points", "seeds above 0"), [(name, *_over_seeds(gap)) for name, gap in rows])
+
+
+def _over_seeds(gap: Gap) -> tuple[str, str]:
+    means = gap.cells.to_numpy(dtype=np.float64).mean(axis=1)
+    half = float(stats.t.isf(0.025, means.size - 1)) * float(means.std(ddof=1)) / means.size**0.5
+    ends = [f"{_signed(100 * (means.mean() + sign * half))}" for sign in (-1, 1)]
+    return f"{_signed(100 * means.mean())} [{', '.join(ends)}]", f"{(means > 0).sum()} of {means.size}"
 
 
 SECTIONS: tuple[Callable[[Lines], Iterator[str]], ...] = (

@@ -22,7 +22,7 @@ def test_a_part_that_is_made_anew_leaves_the_others(tmp_path: Path, capsys: pyte
     assert list(found) == ["singles", "verdicts"]
     assert found["singles"] == kept
     made = found["verdicts"]
-    assert (made["tables_per_cell"], len(made["rows"]), made["small"]) == ({"verdicts": 5}, 20, False)
+    assert (made["tables_per_cell"], len(made["rows"]), made["small"]) == ({"verdicts": 5}, 48, False)
     assert {"date", "machine", "versions", "seconds"} <= made.keys()
     assert "after_false" in capsys.readouterr().out
 

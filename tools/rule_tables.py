@@ -96,7 +96,8 @@ def _asked(row: Mapping[str, Any]) -> str:
     """Number of prompts, and of a cell that is not as the others what sets it apart."""
     if "base" not in row:
         return str(row["prompts"])
-    return f"{_prompts(row)}, GRA {100 * row['base']:g} %"
+    alike = ", little that lasts" if "own" in row else ""
+    return f"{_prompts(row)}, GRA {100 * row['base']:g} %{alike}"
 
 
 def verdicts(part: Part) -> str:

@@ -1,16 +1,33 @@
 """Tables of outcomes as statistics read them: seeds × prompts, related prompts as one cell. Free of torch."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+from scipy import special
 
 FloatArray = NDArray[np.float64]
 LEVEL = 0.95
+Z = float(special.ndtri((1 + LEVEL) / 2))
 
 
 def unseen_share(count: int) -> float:
     """Of all prompts, the share that can differ from `count` that all agree: the exact "rule of three", two-sided."""
     return float(1.0 - ((1 - LEVEL) / 2) ** (1 / count))
+
+
+def hidden_variance(count: int, alike: ArrayLike) -> FloatArray:
+    """Least variance of a mean difference over `count` prompts, of which a share `alike` differs in the same way, most
+    often not at all: behind these, others may be unseen. Where they are less than half, it falls with their share."""
+    return np.asarray((unseen_share(count) / Z) ** 2 * np.minimum(2 * np.asarray(alike, dtype=np.float64), 1.0))
+
+
+def alike(table: FloatArray, clusters: Sequence[str] | None = None) -> float:
+    """The largest share of prompts, or clusters, that have the same differences under every seed (seeds × prompts)."""
+    columns = pd.DataFrame(table.T)
+    rows = columns if clusters is None else columns.groupby(list(clusters)).mean()
+    return float(rows.round(9).value_counts(normalize=True).iloc[0])
 
 
 def differing_at(effect: ArrayLike, *, differing: ArrayLike, mean: ArrayLike = 0.0) -> FloatArray:

@@ -8,9 +8,9 @@ from functools import lru_cache, partial
 
 import numpy as np
 
-from cwpo.statistics.cells import difference_variance, unseen_share
+from cwpo.statistics.cells import difference_variance, hidden_variance
 from cwpo.statistics.seed_spread import Design, detectable, errors
-from cwpo.statistics.simultaneous import OTHERS, Z, factor_of, largest_errors
+from cwpo.statistics.simultaneous import OTHERS, factor_of, largest_errors
 
 DISCORDANT = 0.3  # share of prompts that change their winner between two methods
 LASTING = 0.005  # of which this much is the same under every seed and sample; the median of docs/study.md is 0.003
@@ -82,7 +82,7 @@ def _design(
     return Design(
         noise=np.array([noise / discordant]),
         rest=np.array([rest / discordant]),
-        least=np.array([(unseen_share(prompts) / Z) ** 2]),
+        least=np.atleast_1d(hidden_variance(prompts, (1 - discordant) ** (seeds * samples))),
         rest_df=np.array([prompts - 1.0]),
         seeds=np.array([float(seeds)]),
         df=np.array([df]),
