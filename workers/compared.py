@@ -11,21 +11,25 @@ from cwpo.config.stored import read_stored
 from cwpo.errors import ConfigError
 from cwpo.report.document.contents import Compared
 from cwpo.report.judges.cards import cards_in_words
+from cwpo.report.under_table import under_table
 from cwpo.report.verdict import verdict
 from db import queries
 from workers import related_prompts
 from workers.judge_cards import judge_cards
 from workers.machine.database import reading
 
+MOST_SIBLINGS = 500  # other runs of the same settings that are counted
+
 
 def compared_in_database(run_ids: Sequence[int], *, reference: int | None = None) -> Compared:
     """These runs beside each other; `reference`: a run of the setting that the others are held against."""
     wanted = list(dict.fromkeys(run_ids))
     with reading() as session:
-        runs = queries.compared_runs(session, run_ids=wanted, limit=len(wanted))
+        every = queries.compared_runs(session, run_ids=wanted, siblings=True, limit=len(wanted) + MOST_SIBLINGS)
         outcomes = related_prompts.outcomes(session, wanted)
         stored = read_stored(queries.configs(session, wanted))
         ends = alignment_ends(stored.configs, queries.final_metrics(session, wanted, "align", END_METRICS))
+        runs, others = ([run for run in every if (run.id in wanted) == asked] for asked in (True, False))
         evaluated = [run.id for run in runs if run.evaluation is not None]
         cards = judge_cards(session, {run: stored.configs[run] for run in evaluated if run in stored.configs})
     known = {run.id: run for run in runs}
@@ -50,4 +54,5 @@ def compared_in_database(run_ids: Sequence[int], *, reference: int | None = None
         verdict=verdict(table, found, against, matched), reference=against,
         left_out=[*said, *stored.unreadable.values()], cards=card_rows(table, outcomes, cards),
         of_cards=cards_in_words(cards, {run.id: run.seed for run in runs}),
+        under=under_table(runs, others, sum(row.estimate is not None for row in found)),
     )  # fmt: skip

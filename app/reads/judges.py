@@ -55,6 +55,11 @@ def judge_differences_of(rows: Sequence[RunRow], key: str, reference: str) -> li
     return differences(kept, verdicts, pairs=pairs, settings=setting_keys(kept, configs), configs=configs)
 
 
+def compared_by(rows: Sequence[RunRow], key: str) -> int:
+    """How many of these runs the judge model of that key has compared."""
+    return int(_verdicts([row.id for row in rows], key)["run_id"].nunique())
+
+
 @dataclass(frozen=True, kw_only=True)
 class Verdicts:
     """What one judge model says of the runs of one dataset."""

@@ -29,6 +29,7 @@ from cwpo.paper.protocol import (
 from cwpo.paper.verdict import Measured
 from cwpo.report.gra_terms import table_notes
 from cwpo.report.judges.cards import judges_in_words
+from cwpo.report.under_table import held_by_intervals, under_table
 from db import queries
 from db.records import RunFilters, RunRow
 from workers.judge_cards import judge_cards
@@ -46,7 +47,7 @@ class PaperView:
     gaps: tuple[PaperGap, ...]
     summaries: tuple[Summary, ...]
     reasons: tuple[str, ...]  # why settings that would answer a cell have no figure
-    notes: tuple[str, ...]  # on what terms the runs that answer were counted, and what the seed moved in them
+    notes: tuple[str, ...]  # on what terms the runs that answer were counted, what the seed moved in them, which runs
     asking: tuple[int, ...]  # runs that ask the question of a table whose cells none can answer
 
 
@@ -80,19 +81,29 @@ def paper_view(table: paper.Table) -> PaperView:
         gaps=tuple(answered),
         summaries=tuple(summaries(table, answered, tiny.groups, signs)),
         reasons=reasons,
-        notes=_notes(rows, own),
+        notes=_notes(rows, answered, own),
         asking=tuple(asking(table, _candidates(table, (table.asked_on,)).groups)) if table.asked_on else (),
     )
 
 
-def _notes(rows: Sequence[PaperCell], own: Candidates) -> tuple[str, ...]:
-    """Under the cells that runs answer: the terms of GRA where it is GRA, and what the seed moved."""
+def _notes(rows: Sequence[PaperCell], answered: Sequence[PaperGap], own: Candidates) -> tuple[str, ...]:
+    """Under the cells that runs answer: the terms of GRA where it is GRA, what the seed moved, how far intervals hold,
+    and what became of the runs that were planned."""
     used = sorted({run_id for cell in rows for run_id in cell.run_ids})
     if not used:
         return ()
     terms, moved = table_notes([own.runs[run_id] for run_id in used], own.configs)
     judged = any(cell.run_ids and cell.number.metric not in FROM_LABELS for cell in rows)
-    return (*filter(None, (terms, _believed(rows, own))), moved) if judged else (moved,)
+    if not judged:
+        return (moved,)
+    with results.reading() as session:
+        every = queries.compared_runs(session, run_ids=used, siblings=True, limit=len(used) + MOST_RUNS)
+    others = [run for run in every if run.id not in used]
+    under = under_table([own.runs[run_id] for run_id in used], others, sum(gap.paired for gap in answered))
+    alone = sum(not gap.paired for gap in answered)
+    under += f" {alone} more, not paired, stand each for itself." if alone else ""
+    ours = [cell.ours for cell in rows if cell.ours is not None and cell.number.metric not in FROM_LABELS]
+    return tuple(filter(None, (terms, _believed(rows, own), moved, held_by_intervals(ours), under)))
 
 
 def _believed(rows: Sequence[PaperCell], own: Candidates) -> str:

@@ -21,6 +21,7 @@ from cwpo.compare.questions.tuned import TunedRow, tuned_differences
 from cwpo.compare.two_judges import GoldRow, gold_table
 from cwpo.config.run import RunConfig
 from cwpo.config.stored import StoredConfigs, read_stored
+from cwpo.data.related.outcomes import CLUSTER
 from cwpo.report.labels.annotators import Scaling, scaling
 from cwpo.stages.graph import BLIND_SPOTS
 from db import queries
@@ -157,6 +158,12 @@ def costs_of(rows: Sequence[RunRow], table: Sequence[GraRow], prices: Prices) ->
 def outcomes_of(run_ids: Sequence[int]) -> pd.DataFrame:
     """Per-prompt outcomes of evaluated runs."""
     return _outcomes(database_url(), tuple(run_ids))
+
+
+def unrelated_of(rows: Sequence[RunRow]) -> int:
+    """How many prompts these evaluated runs answered, where related ones count as one."""
+    found = outcomes_of([row.id for row in rows])
+    return int(found[CLUSTER if CLUSTER in found else "prompt_id"].nunique())
 
 
 def alignment_ends_of(run_ids: Sequence[int]) -> Mapping[int, AlignmentEnd]:

@@ -24,8 +24,9 @@ from app.reads.compare import ChosenRuns
 from cwpo.compare.gra import DifferenceRow, GraRow, setting_keys
 from cwpo.compare.reference import PLANNED_PAIRS
 from cwpo.report.document.meanings import GRA_IN_WORDS
-from cwpo.report.under_table import expected_of_losses, under_table
+from cwpo.report.under_table import equivalence_out_of_reach, expected_of_losses, under_table
 from cwpo.report.verdict import verdict
+from db.records import RunRow
 
 
 def page() -> None:
@@ -80,16 +81,16 @@ def _answer(shown: ChosenRuns) -> tuple[list[GraRow], list[DifferenceRow], str]:
     left, right = layout.two_columns()
     with left:
         show_chart("gra_forest", table, key="forest", title="GRA against the baseline", caption=GRA_IN_WORDS)
+    under = under_table(rows, shown.siblings, sum(row.estimate is not None for row in differences))
     with right:
-        note = under_table(rows, shown.siblings, sum(row.estimate is not None for row in differences))
-        show_differences_table(table, differences, most, note=note)
-        _notes([expected_of_losses(configs.values())])
+        show_differences_table(table, differences, most, note=under)
+        _notes([expected_of_losses(configs.values()), equivalence_out_of_reach(differences, *_size(evaluated))])
     show_matched(lines, matched)
     show_tuned(results.tuned_of(evaluated, against) if lines else [])
     show_gra_table(table, list(configs.values()), most)
     show_along(evaluated, key="compared_runs")
     show_cards(evaluated, table)
-    files = tables.exports(table, differences, matched, runs=evaluated, configs=configs)
+    files = tables.exports(table, differences, matched, runs=evaluated, configs=configs, under=under)
     files = [*files, *configurations.exports(rows, against), *evidence.exports(rows)]
     offers = st.grid(6, min_column_width=120)
     with offers.cell():
@@ -102,6 +103,12 @@ def _answer(shown: ChosenRuns) -> tuple[list[GraRow], list[DifferenceRow], str]:
         show_bundle([row.id for row in evaluated], against)
     show_top_share(table, distance=not lines)
     return table, differences, against
+
+
+def _size(evaluated: list[RunRow]) -> tuple[int, int]:
+    """How many held-out prompts these runs have, related ones as one, and the answers to each."""
+    configs = results.configs_of(evaluated).values()
+    return results.unrelated_of(evaluated), min((config.evaluation.samples for config in configs), default=1)
 
 
 def _notes(said: list[str]) -> None:

@@ -11,6 +11,7 @@ from cwpo.compare.configured_run import DIFFERENT_JUDGES, NO_COMMON_PROMPT, NO_C
 from cwpo.data.related.outcomes import clusters_at, clusters_in
 from cwpo.statistics import intervals
 from cwpo.statistics.shares import share
+from cwpo.statistics.simultaneous import told
 
 NOT_SCORED = "not scored yet"
 
@@ -41,6 +42,11 @@ class HeadToHead:
     def is_real(self) -> bool:
         """The interval leaves out one half and the test agrees: the only result that may be emphasised."""
         return intervals.is_real(self.low, self.high, self.p, 0.5)
+
+    @property
+    def told(self) -> str:
+        """Whether the share differs from one half, by less than matters, both, or neither."""
+        return "" if self.low is None or self.high is None else told(self.low - 0.5, self.high - 0.5)
 
 
 def head_to_head(

@@ -1,7 +1,9 @@
 """What a planned comparison can see, with the spread between seeds as measured before, and what would see more."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -10,14 +12,21 @@ import pandas as pd
 from cwpo.compare.configured_run import ComparedRun, by_setting, why_unpaired
 from cwpo.config.dotted import without
 from cwpo.config.run import RunConfig
-from cwpo.data.related.outcomes import clusters_at, clusters_in
+from cwpo.data.related.clusters import task_of
+from cwpo.data.related.outcomes import CLUSTER, clusters_at, clusters_in
+from cwpo.sandbox import world
 from cwpo.statistics.intervals import paired_difference
-from cwpo.statistics.planning import planned_detectable, seeds_needed
+from cwpo.statistics.planning import MOST_PROMPTS, fewest, planned_detectable, planned_half_width
+from cwpo.statistics.simultaneous import EQUIVALENT
 
 SEED_SD = 0.03  # SD of a difference between seeds: the median over 78 differences of docs/study.md
 EFFECTS = (0.01, 0.02, 0.04)  # differences that a plan says the need of
 MORE_PROMPTS = 4  # times as many as planned
 MOST_SEEDS = 99
+FEWEST_PROMPTS = 20
+RELATED = 0.02  # correlation of what two related prompts say of a difference: the median of docs/study.md
+NEAR = 8  # seeds and times as many prompts as planned that are tried first
+CLOSE = 0.02  # a number of prompts is found to this share
 MOST_COMPARISONS = 50  # beyond it the rule hardly changes
 NO_SETTING = ("seed", "name", "execution")
 LEAST_DF = 3  # with fewer degrees of freedom a measured SD may be anything
@@ -25,10 +34,36 @@ LEAST_DF = 3  # with fewer degrees of freedom a measured SD may be anything
 
 @dataclass(frozen=True, kw_only=True)
 class SeedSpread:
-    """SD of a difference between two methods from seed to seed; `comparisons`: it was measured in, 0 = assumed."""
+    """SD of a difference between two methods from seed to seed; `comparisons`: it was measured in, 0 = assumed, and
+    `looked`: whether earlier runs were asked for it. Of the prompts that those answered: the share that is left where
+    related ones count as one, and how likely two of them are related."""
 
     sd: float = SEED_SD
     comparisons: int = 0
+    looked: bool = True
+    unrelated: float | None = None
+    same: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prompts:
+    """Planned prompts, and how many they are where related ones count as one, as in tables; None where only the data
+    tell. `same`: how likely two of them are related."""
+
+    count: int
+    unrelated: int | None = None
+    same: float = 0.0
+    most: int = MOST_PROMPTS  # that there are
+
+    def times(self, factor: float) -> int:
+        """So many times as many, as far as there are."""
+        return min(round(factor * self.count), self.most)
+
+    def as_many(self, count: int) -> dict[str, Any]:
+        """What `planned_detectable` asks of `count` prompts that are related as often as these."""
+        unrelated = round(count * (1.0 if self.unrelated is None else self.unrelated / self.count))
+        independent = count / (1 + RELATED * self.same * (count - 1))
+        return {"prompts": max(unrelated, 1), "worth": independent / max(unrelated, 1)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +71,7 @@ class Power:
     """A difference of `detectable` between two methods is found four times in five, by the rule of the table that it
     stands in; None where only larger ones than there can be are. `needs`: what would find 1, 2 and 4 points."""
 
-    prompts: int
+    prompts: Prompts
     seeds: int
     samples: int
     comparisons: int  # differences of the table: every setting but one against that one
@@ -47,10 +82,12 @@ class Power:
 
 @dataclass(frozen=True, kw_only=True)
 class Need:
-    """The fewest seeds that find `effect` on the planned prompts and on more; None where `MOST_SEEDS` do not."""
+    """What finds `effect`: the fewest seeds on the planned prompts and on more, the fewest prompts under the planned
+    seeds; None where `MOST_SEEDS` do not, or no number of prompts that there is."""
 
     effect: float
     seeds: int | None
+    prompts: int | None
     more_prompts: int
     seeds_then: int | None
 
@@ -58,7 +95,7 @@ class Need:
 def planned(configs: Sequence[RunConfig], spread: SeedSpread) -> Power:
     """Of two methods of these runs, over the fewest prompts that any of them answers."""
     seeds = len({config.seed for config in configs})
-    prompts = min(config.data.test_prompts for config in configs)
+    prompts = _prompts(min(configs, key=lambda config: config.data.test_prompts), spread)
     samples = min(config.evaluation.samples for config in configs)
     settings = {repr(sorted(without(config.canonical(), NO_SETTING).items())) for config in configs}
     comparisons = max(len(settings) - 1, 1)
@@ -68,21 +105,71 @@ def planned(configs: Sequence[RunConfig], spread: SeedSpread) -> Power:
         seeds=seeds,
         samples=samples,
         comparisons=comparisons,
-        detectable=planned_detectable(prompts=prompts, seeds=seeds, **table),
+        detectable=planned_detectable(seeds=seeds, **prompts.as_many(prompts.count), **table),
         spread=spread,
-        needs=tuple(_need(effect, prompts, table) for effect in EFFECTS),
+        needs=tuple(_need(effect, prompts, seeds, table) for effect in EFFECTS),
     )
 
 
-def _need(effect: float, prompts: int, table: Mapping[str, Any]) -> Need:
-    more = MORE_PROMPTS * prompts
-    seeds, then = (seeds_needed(effect, prompts=count, most=MOST_SEEDS, **table) for count in (prompts, more))
-    return Need(effect=effect, seeds=seeds, more_prompts=more, seeds_then=then)
+@lru_cache(maxsize=64)
+def prompts_for_equivalence(*, samples: int, comparisons: int) -> int | None:
+    """From how many unrelated prompts on the intervals of a table of methods that do not differ can lie within ±1.5
+    points at all, that is under the most seeds; None where no number is enough."""
+
+    def half(prompts: int) -> float:
+        return planned_half_width(
+            prompts=prompts, seeds=MOST_SEEDS, seed_sd=SEED_SD, samples=samples,
+            comparisons=min(comparisons, MOST_COMPARISONS),
+        )  # fmt: skip
+
+    return fewest(half, EQUIVALENT, low=FEWEST_PROMPTS - 1, high=MOST_PROMPTS, near=200, within=CLOSE)
+
+
+def _need(effect: float, prompts: Prompts, seeds: int, table: Mapping[str, Any]) -> Need:
+    def by_prompts(count: int) -> float | None:
+        return planned_detectable(seeds=seeds, **prompts.as_many(count), **table)
+
+    def by_seeds(count: int) -> int | None:
+        given = {**prompts.as_many(count), **table}
+        return fewest(lambda many: planned_detectable(seeds=many, **given), effect, low=1, high=MOST_SEEDS, near=NEAR)
+
+    more = prompts.times(MORE_PROMPTS)
+    return Need(
+        effect=effect,
+        seeds=by_seeds(prompts.count),
+        prompts=fewest(
+            by_prompts, effect, low=FEWEST_PROMPTS - 1, high=prompts.most, near=prompts.times(NEAR), within=CLOSE
+        ),
+        more_prompts=more,
+        seeds_then=by_seeds(more),
+    )
+
+
+def _prompts(config: RunConfig, spread: SeedSpread) -> Prompts:
+    """Those of the sandbox follow from the settings; of a file earlier runs tell how many prompts are related."""
+    count = config.data.test_prompts
+    if config.is_sandbox and count <= world.MAX_TEST_PROMPTS:
+        sizes = _tasks(count, config.evaluation.seed)
+        return Prompts(count=count, unrelated=len(sizes), same=_same(sizes), most=world.MAX_TEST_PROMPTS)
+    known = None if spread.unrelated is None else round(spread.unrelated * count)
+    return Prompts(count=count, unrelated=known, same=spread.same)
+
+
+def _same(sizes: Collection[int]) -> float:
+    """How likely two prompts are in one of the clusters of these sizes."""
+    count = sum(sizes)
+    return sum(size * (size - 1) for size in sizes) / max(count * (count - 1), 1)
+
+
+@lru_cache(maxsize=64)
+def _tasks(count: int, seed: int) -> tuple[int, ...]:
+    """How many of the sandbox's held-out prompts each task has."""
+    return tuple(Counter(map(task_of, world.make_test_prompts(count, seed))).values())
 
 
 def measured_spread(runs: Sequence[ComparedRun], outcomes: pd.DataFrame) -> SeedSpread:
     """Pooled over paired differences: each setting against the first one before it with the same objective and, under
-    two seeds or more, the same baseline and judge. Too few of them say nothing."""
+    two seeds or more, the same baseline and judge. Too few of them say nothing of it."""
     answered = set(outcomes["run_id"])
     groups = by_setting(run for run in runs if run.id in answered)
     settings = [{run.seed: run for run in reversed(group)} for group in groups.values()]  # of one seed the first run
@@ -99,9 +186,16 @@ def measured_spread(runs: Sequence[ComparedRun], outcomes: pd.DataFrame) -> Seed
         if sd is not None:
             found.append((sd, len(pairs) - 1))
     if sum(df for _, df in found) < LEAST_DF:
-        return SeedSpread()
+        return SeedSpread(**_relations(outcomes))
     pooled = sum(df * sd**2 for sd, df in found) / sum(df for _, df in found)
-    return SeedSpread(sd=float(np.sqrt(pooled)), comparisons=len(found))
+    return SeedSpread(sd=float(np.sqrt(pooled)), comparisons=len(found), **_relations(outcomes))
+
+
+def _relations(outcomes: pd.DataFrame) -> dict[str, Any]:
+    if CLUSTER not in outcomes or outcomes.empty:
+        return {}
+    sizes = Counter(outcomes.drop_duplicates("prompt_id")[CLUSTER]).values()
+    return {"unrelated": len(sizes) / sum(sizes), "same": _same(sizes)}
 
 
 def _comparable(

@@ -332,6 +332,7 @@ HEAD_TO_HEAD: tuple[Column, ...] = (
     Column(name="interval", heading="95 %", fields=_ENDS, format=interval),
     Column(name="p", heading="p", format=p_value, muted=True),
     _DETECTABLE,
+    _TOLD,
     *(Column(name=name, heading=name, format=count, muted=True) for name in ("wins", "ties", "losses")),
     Column(name="tokens", heading="tokens", format=_tenths, muted=True),
     Column(name="second_tokens", heading="second's tokens", format=_tenths, muted=True),

@@ -1,15 +1,17 @@
 """What stands under a table of differences: runs planned, failed, left out; comparisons; seeds added late; how much a
 change of the loss alone is known to bring. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
 from cwpo.compare.gra import DifferenceRow, GraRow
+from cwpo.compare.power import MOST_SEEDS, prompts_for_equivalence
 from cwpo.config import catalog
 from cwpo.config.dotted import without
 from cwpo.config.run import RunConfig
 from cwpo.report.numbers import count
+from cwpo.statistics.simultaneous import SMALL
 
 LOSS_ALONE = (
     "Some settings differ in the objective alone. What to expect of that: about 1 point, of benchmark accuracy and not "
@@ -17,15 +19,11 @@ LOSS_ALONE = (
     "with 5 seeds each at 1.5B (oxRL, Li 2026, arXiv 2603.19335)."
 )
 
-# Simulated: benchmarks/results/rule.json, docs/statistics.md.
-WIDER = (
-    "With two or three seeds the 95 % intervals of GRA are wider than need be: simulated, they hold the truth in "
-    "94 to 100 % of cases."
-)
-NARROWER = (
-    "With five to eight seeds, where seeds move a result by 6 points, the 95 % intervals of GRA hold the truth in 92 "
-    "to 93 % of cases in the worst of the simulated settings."
-)
+# How often 95 % intervals of one GRA hold the truth, in percent, in the simulated setting where they do least often and
+# in the one where they do most, by number of seeds (benchmarks/results/rule.json, docs/statistics.md).
+HELD: Mapping[int, tuple[int, int]] = {1: (94, 99), 2: (94, 100), 3: (94, 100), 5: (92, 100), 8: (93, 100)}
+NEAR_AN_END = 0.935  # GRA, or 1 − GRA, from which one seed is nearer to the simulated 97 % than to 90 %
+OF_FIRST_TABLE = "Of the runs that are counted under the first table of differences."
 
 ENDED_BADLY = ("failed", "cancelled")
 MOST_NAMED = 6
@@ -50,6 +48,22 @@ class Planned(Protocol):
     def evaluation(self) -> object | None: ...
 
 
+class Line(Protocol):
+    """A difference; none where `estimate` is None."""
+
+    @property
+    def estimate(self) -> float | None: ...
+
+
+class Held(Protocol):
+    """A GRA with an interval: a row of a table, or a figure of ours beside the paper's."""
+
+    @property
+    def n_seeds(self) -> int: ...
+    @property
+    def estimate(self) -> float: ...
+
+
 def under_table(shown: Sequence[Planned], others: Sequence[Planned], comparisons: int) -> str:
     """Of the runs that a table is about and all `others` of the same settings, archived ones too.
 
@@ -65,10 +79,47 @@ def under_table(shown: Sequence[Planned], others: Sequence[Planned], comparisons
     parts = [f"{count(len(used))} in the table", f"{count(len(failed))} failed or cancelled"]
     parts.append(f"{count(len(left))} evaluated but left out{_named(left)}")
     parts += [f"{count(waiting)} not evaluated yet"] if waiting else []
-    noun = "difference" if comparisons == 1 else "differences"
-    words = f"{_runs(len(every))} planned for these settings: {', '.join(parts)}. {count(comparisons)} {noun} looked at"
-    words += ", and the intervals hold for all of them at once." if comparisons > 1 else "."
-    return f"{words} {_late(every)}".strip()
+    words = f"{_runs(len(every))} planned for these settings: {', '.join(parts)}."
+    return f"{words} {looked_at(comparisons)} {_late(every)}".strip()
+
+
+def looked_at(comparisons: int) -> str:
+    """6 differences looked at, and the intervals hold for all of them at once."""
+    words = f"{count(comparisons)} {'difference' if comparisons == 1 else 'differences'} looked at"
+    return f"{words}, and the intervals hold for all of them at once." if comparisons > 1 else f"{words}."
+
+
+def under_further_table(rows: Iterable[Line]) -> str:
+    """Of another table of the same runs: how many differences it has of its own."""
+    comparisons = sum(row.estimate is not None for row in rows)
+    return f"{OF_FIRST_TABLE} {looked_at(comparisons)}" if comparisons else ""
+
+
+def under_pair(settings: int) -> str:
+    """Of two settings that somebody chose among so many to hold one against the other."""
+    pairs = settings * (settings - 1) // 2
+    if pairs == 1:
+        return f"{OF_FIRST_TABLE} It is the one pair that there is."
+    return (
+        f"{OF_FIRST_TABLE} One pair of {count(pairs)}: the interval holds for it alone, not for the one of them all "
+        "that looks best."
+    )
+
+
+def equivalence_out_of_reach(rows: Sequence[DifferenceRow], unrelated: int, samples: int) -> str:
+    """Where no number of seeds would call a difference too small to matter, how many prompts that needs; of tables that
+    call one so nothing is said."""
+    known = [row for row in rows if row.estimate is not None]
+    if not known or any(SMALL in row.told for row in known):
+        return ""
+    needed = prompts_for_equivalence(samples=samples, comparisons=len(known))
+    if needed is not None and needed <= unrelated:
+        return ""
+    asked = "more than there can be" if needed is None else f"about {count(needed)}"
+    return (
+        f'No number of seeds up to {MOST_SEEDS} makes "{SMALL}" likely with {count(unrelated)} prompts (related ones '
+        f"count as one) and {count(len(known))} {'difference' if len(known) == 1 else 'differences'}: it needs {asked}."
+    )
 
 
 def paired_over(settings: Sequence[GraRow], differences: Sequence[DifferenceRow]) -> str:
@@ -90,11 +141,48 @@ def paired_over(settings: Sequence[GraRow], differences: Sequence[DifferenceRow]
     )
 
 
-def held_by_intervals(seeds: Iterable[int]) -> str:
-    """Where intervals of GRA over so many seeds each are known to hold the truth more or less often than they say."""
-    counts = set(seeds)
-    words = [WIDER] if any(2 <= count <= 3 for count in counts) else []
-    return " ".join([*words, *([NARROWER] if any(5 <= count <= 8 for count in counts) else [])])
+def held_by_intervals(rows: Iterable[Held]) -> str:
+    """Where intervals of these GRAs are known to hold the truth in fewer than 93 or more than 97 of 100 cases: how
+    often they do in the simulation, and of which numbers of seeds only the neighbours are known. Empty elsewhere."""
+    return _held({row.n_seeds for row in rows if row.n_seeds > 1 or _near_an_end(row.estimate)})
+
+
+def held_by_single_runs(shares: Iterable[float]) -> str:
+    """The same of single runs with these GRAs."""
+    return _held({1} if any(map(_near_an_end, shares)) else set())
+
+
+def _held(seeds_each: Collection[int]) -> str:
+    counts = sorted(seeds_each)
+    if not counts:
+        return ""
+    known = sorted({simulated for seeds in counts for simulated in _simulated(seeds)})
+    said = [f"{low} to {high} % of cases with {_of_seeds(seeds)}" for seeds in known for low, high in [HELD[seeds]]]
+    words = f"Simulated, 95 % intervals of GRA hold the truth in {' and in '.join(said)}"
+    words += "; in fewer than 93 % only where seeds move a result by 6 points." if max(known) > 3 else "."
+    apart = [seeds for seeds in counts if seeds not in HELD]
+    if apart:
+        words += f" Not simulated: {_listed(apart)} seeds."
+    return words
+
+
+def _near_an_end(share: float) -> bool:
+    return max(share, 1 - share) > NEAR_AN_END
+
+
+def _simulated(seeds: int) -> list[int]:
+    """This number of seeds, or its neighbours among those that were simulated."""
+    below, above = [known for known in HELD if known <= seeds], [known for known in HELD if known >= seeds]
+    return sorted({*below[-1:], *above[:1]})
+
+
+def _of_seeds(seeds: int) -> str:
+    return "one seed and a GRA near 0 or 100 %" if seeds == 1 else f"{seeds} seeds"
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    *first, last = map(str, numbers)
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def expected_of_losses(configs: Iterable[RunConfig]) -> str:

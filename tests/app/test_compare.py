@@ -16,10 +16,11 @@ from app.reads import along
 from app.reads import run as run_reads
 from cwpo.compare.gra import DifferenceRow
 from cwpo.report import columns as report_columns
+from cwpo.report import under_table
 from cwpo.report.document.meanings import MEANINGS, glossary
 from cwpo.report.judges import columns as judges
 from cwpo.report.labels.spots import SPOTS, TRANSFER
-from cwpo.report.under_table import LOSS_ALONE, WIDER
+from cwpo.report.under_table import LOSS_ALONE, OF_FIRST_TABLE
 from db import queries
 from db.models.work import Run
 from tests.app.test_charts import ALONG, gra_row
@@ -139,8 +140,32 @@ def test_over_optimisation_stands_on_compare_and_on_the_page_of_a_run(
 
 def test_how_far_intervals_over_several_seeds_hold_stands_under_gra(computed: Computed) -> None:
     several = tuple(sorted(row.id for row in computed.rows() if row.method == "cw"))
-    assert WIDER in words(visit("compare", runs=compact(several)))
-    assert WIDER not in words(visit("compare", runs=str(several[0])))
+    said = "Simulated, 95 % intervals of GRA hold the truth in 94 to 100 % of cases with 2 seeds."
+    assert said in words(visit("compare", runs=compact(several)))
+    assert said not in words(visit("compare", runs=str(several[0])))
+
+
+def test_what_became_of_the_runs_stands_under_every_table_of_differences(computed: Computed, tmp_path: Path) -> None:
+    """Under the first the runs, in the report as on the page; under head to head that they are the same."""
+    said = words(visit("compare", runs=compact(computed.sweep), further="Head to head"))
+    under = "8 runs planned for these settings: 8 in the table, 0 failed or cancelled, 0 evaluated but left out."
+    assert under in said
+    assert f"{OF_FIRST_TABLE} One pair of 6: the interval holds for it alone" in said
+    assert "related ones count as one" in said  # so few prompts tell of no difference that it is small
+    runs = [str(run) for run in computed.sweep]
+    assert main.main(["report", *runs, "--out", str(tmp_path / "r.html")]) == 0
+    assert under in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+def test_of_a_run_with_a_gra_near_an_end_the_page_says_how_far_its_interval_holds(
+    computed: Computed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = str(computed.sweep[0])
+    said = "with one seed and a GRA near 0 or 100 %."
+    monkeypatch.setattr(under_table, "NEAR_AN_END", 1.1)
+    assert said not in words(visit("run", run=run))
+    monkeypatch.setattr(under_table, "NEAR_AN_END", 0.1)
+    assert said in words(visit("run", run=run))
 
 
 def _config_stored(run: int) -> dict[str, Any]:

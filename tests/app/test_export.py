@@ -33,12 +33,14 @@ from tests.app.visits import Computed, visit, words
 from workers import api
 from workers.cli import status
 
+UNDER = "8 runs planned for these settings: as under the table of the page."
+
 
 def compare_files(computed: Computed) -> dict[str, Exported]:
     rows = computed.rows()
     table = results.table_of(rows)
     differences = results.differences_of(rows, "", {row.group_key: "" for row in rows})
-    files = tables.exports(table, differences, runs=rows, configs=results.configs_of(rows))
+    files = tables.exports(table, differences, runs=rows, configs=results.configs_of(rows), under=UNDER)
     return {one.name: one for one in (*files, *configurations.exports(rows), *evidence.exports(rows))}
 
 
@@ -115,6 +117,9 @@ def test_a_figure_has_one_heading_on_the_page_in_the_terminal_and_in_files(compu
     console = Console(file=io.StringIO(), width=300)
     status.print_comparison(computed.sweep, console)
     files = compare_files(computed)
+    assert UNDER in text_of(files["Differences"], "Markdown")
+    assert UNDER in text_of(files["Differences"], "LaTeX")
+    assert "8 runs planned for these settings: 8 in the table, 0 failed" in " ".join(console.file.getvalue().split())
     for name, columns in (("GRA", report_columns.GRA), ("Differences", report_columns.DIFFERENCE)):
         written = files[name].cells().columns
         for column in columns:

@@ -375,6 +375,9 @@ def test_the_plan_says_by_kind_what_is_done_and_how_long_the_rest_takes(computed
     rows = {row[0]: list(row[1:4]) for row in table.to_numpy().tolist()}
     assert rows["Alignment"] == ["1", "0", "1"]
     assert "measured in" in words(page)
+    needs = page.table[1].value
+    assert list(needs.columns) == ["to find", "seeds on 12 prompts", "prompts under 2 seeds", "seeds on 48 prompts"]
+    assert [row[0].split()[0] for row in needs.to_numpy().tolist()] == ["1", "2", "4"]
 
 
 def test_a_machine_with_too_little_memory_is_a_warning(computed: Computed, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -385,6 +385,7 @@ def test_differences_at_matched_kl_are_drawn_along_it_beside_what_they_could_det
         "difference at matched KL points 95 % p, corrected detectable, points verdict KL, nats CW − Weak labels +3.0"
         in words(page)
     )
+    assert "counted under the first table of differences. 1 difference looked at." in words(page)
 
 
 def test_a_difference_whose_interval_covers_zero_is_never_strong() -> None:

@@ -14,12 +14,15 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from cwpo.compare.gra import GraRow
+from cwpo.config.run import RunConfig
 from cwpo.evaluation.gra import OUTCOMES_FILE
 from cwpo.report.columns import ON_PAGES, gra_columns, part
 from cwpo.report.dropped import cut_sentence, cuts, data_sentence, judged_pairs, left_out_sentence
 from cwpo.report.gra_terms import table_notes
 from cwpo.report.numbers import number, percent
 from cwpo.report.single_run import gra_row, run_and_config
+from cwpo.report.under_table import held_by_single_runs
 from cwpo.stages.execute import StageResult
 from cwpo.stages.graph import StageSpec
 from cwpo.stages.pipeline import RunResult
@@ -130,8 +133,10 @@ def show_run(result: RunResult, console: Console) -> None:
     console.print(cut_sentence(cuts(summaries)), highlight=False, markup=False)
     if "labels" in result.stages:
         _show_labels(result.stages["labels"].summary, console)
-    show_table("Gold reward accuracy", ["", ""], _gra_of_one_run(result), console)
-    show_notes(table_notes(*run_and_config(result.config)), console)
+    row = _row_of(result)
+    show_table("Gold reward accuracy", ["", ""], _gra_of_one_run(result.config, row), console)
+    held = held_by_single_runs([row.estimate])
+    show_notes([*table_notes(*run_and_config(result.config)), *filter(None, [held])], console)
 
 
 def make_console() -> Console:
@@ -194,10 +199,13 @@ def stage_metrics(folder: Path) -> list[dict[str, Any]]:
     return points
 
 
-def _gra_of_one_run(result: RunResult) -> list[list[str]]:
+def _row_of(result: RunResult) -> GraRow:
+    outcomes = pd.read_parquet(result.stages["evaluation"].path / OUTCOMES_FILE)
+    return gra_row(result.config, outcomes, stage_metrics(result.stages["align"].path))
+
+
+def _gra_of_one_run(config: RunConfig, row: GraRow) -> list[list[str]]:
     """Every figure of the GRA table, one a line."""
-    config, outcomes = result.config, pd.read_parquet(result.stages["evaluation"].path / OUTCOMES_FILE)
-    row = gra_row(config, outcomes, stage_metrics(result.stages["align"].path))
     known = [["setting", config.method_label], ["objective", config.objective], ["seed", str(config.seed)]]
     figures = [column for place in ON_PAGES for column in part(gra_columns(), place)[1:]]
     counts = ["wins, ties, losses", f"{row.wins}, {row.ties}, {row.losses}"]

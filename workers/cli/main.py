@@ -245,6 +245,7 @@ def _print_plan(configs: Sequence[RunConfig], lists: Mapping[str, int]) -> int:
     screen.print(words.product(len(configs), lists), highlight=False)
     console.show_table("", words.HEADINGS, words.rows(plan), screen)
     planned = power.planned(configs, api.seed_spread(configs[0].data.dataset))
+    console.show_table(words.NEEDS, words.needs_headings(planned), words.needs_rows(planned), screen)
     for line in (
         f"About {words.about(plan.wall_seconds)} from start to end." if plan.seconds else "",
         words.time_sentence(plan),

@@ -1,4 +1,5 @@
-"""`cwpo plan`: on which cards the stages of a run fit, and in which way. Needs no database, no network and no GPU."""
+"""`cwpo plan`: on which cards the stages of a run fit, and in which way, and what difference its runs can see. Needs no
+database, no network and no GPU."""
 
 import argparse
 from collections.abc import Callable
@@ -34,6 +35,7 @@ def add_verbs(verbs: Any, add: Add) -> None:
 
 
 def _plan(options: argparse.Namespace) -> int:
+    from cwpo.compare import power
     from workers.cli.console import make_console, show_notes, show_table
 
     cards = (options.gpu,) if options.gpu else CARDS
@@ -43,7 +45,8 @@ def _plan(options: argparse.Namespace) -> int:
     if options.config is None:
         _catalog(cards, console)
         return 0
-    config = fits.on_gpu(expand(read_config(options.config, options.sets))[0])
+    runs = expand(read_config(options.config, options.sets))
+    config = fits.on_gpu(runs[0])
     specs = build(config)
     models = {model for spec in specs.values() if (model := model_of(config, spec)) is not None}
     configs = {model: known_config(*model, home()) for model in models}
@@ -57,7 +60,10 @@ def _plan(options: argparse.Namespace) -> int:
     unknown = sorted(name for (name, _), shape in shapes.items() if shape is None)
     said = [f"The sizes of {', '.join(unknown)} are unknown here: download or name them first."] if unknown else []
     single = words.single_sentence(needs.single((config, spec) for spec in specs.values()))
-    show_notes([*said, *filter(None, [single]), fits.EXPLAINED, *_foreseen(config)], console)
+    planned = power.planned(runs, power.SeedSpread(looked=False))
+    show_table(words.NEEDS, words.needs_headings(planned), words.needs_rows(planned), console)
+    seen = [words.power_sentence(planned), words.NEEDS_MEANT]
+    show_notes([*said, *filter(None, [single]), *seen, fits.EXPLAINED, *_foreseen(config)], console)
     return 0
 
 

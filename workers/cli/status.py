@@ -18,6 +18,7 @@ from cwpo.report.gra_terms import table_notes, terms, terms_by_setting
 from cwpo.report.judges.cards import TITLE, cards_in_words, uncorrected
 from cwpo.report.numbers import NOTHING, count, interval, number, percent
 from cwpo.report.sentences import verdict_sentence
+from cwpo.report.under_table import held_by_intervals, held_by_single_runs, under_table
 from cwpo.report.waiting import waiting_sentence
 from cwpo.stages.graph import slot_name
 from db import queries
@@ -25,6 +26,7 @@ from db.records import CardWait, EvaluationRecord, RunFilters, RunRow, StageRow
 from db.status import LIVE
 from workers import related_prompts
 from workers.cli.console import make_console, show_notes, show_table
+from workers.compared import MOST_SIBLINGS
 from workers.judge_cards import judge_cards
 from workers.machine.database import reading
 from workers.plan import queue_times
@@ -58,7 +60,9 @@ def _show_runs(console: Console) -> None:
     _show_waits(waits, console)
     if evaluated:
         said = terms(evaluated, configs).sentence
-        show_notes([f"GRA: {said}; each run is one seed, so its interval covers prompts only."], console)
+        held = held_by_single_runs(row.evaluation.gra for row in page.rows if row.evaluation is not None)
+        alone = f"GRA: {said}; each run is one seed, so its interval covers prompts only."
+        show_notes([alone, *filter(None, [held])], console)
 
 
 def _run_cells(row: RunRow, eta: Eta | None) -> list[str]:
@@ -128,6 +132,7 @@ def print_comparison(run_ids: Sequence[int], console: Console) -> None:
     """The GRA table, cw − weak and cw − human with their intervals, and the sentence that the table supports."""
     with reading() as session:
         page = queries.list_runs(session, filters=RunFilters(ids=tuple(run_ids)), after=None, limit=len(run_ids))
+        every = queries.compared_runs(session, run_ids=run_ids, siblings=True, limit=len(run_ids) + MOST_SIBLINGS)
         outcomes = related_prompts.outcomes(session, run_ids)
         stored = read_stored(queries.configs(session, run_ids))
         configs = stored.configs
@@ -140,10 +145,13 @@ def print_comparison(run_ids: Sequence[int], console: Console) -> None:
         "Gold reward accuracy", [*part(gra, "main", narrow=True), *part(gra, "text", narrow=True)[1:]], rows, console
     )
     _show_part("Distance and length beside it", part(gra, "distance", narrow=True), rows, console)
-    show_notes([*table_notes(page.rows, configs), *stored.unreadable.values()], console)
+    terms_said = [*table_notes(page.rows, configs), *filter(None, [held_by_intervals(rows)])]
+    show_notes([*terms_said, *stored.unreadable.values()], console)
     pairs = [*part(DIFFERENCE, "main", narrow=True), *part(DIFFERENCE, "text", narrow=True)[1:]]
     _show_part("Paired differences on the same prompts and seeds", pairs, found, console)
-    show_notes([verdict_sentence(rows, found)], console)
+    others = [run for run in every if run.id not in run_ids]
+    under = under_table(page.rows, others, sum(row.estimate is not None for row in found))
+    show_notes([under, verdict_sentence(rows, found)], console)
     _show_cards(rows, outcomes, configs, console)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 
-from cwpo.compare.power import MOST_SEEDS, Power
+from cwpo.compare.power import MOST_SEEDS, Power, Prompts, SeedSpread
 from cwpo.report.numbers import NOTHING, count, duration, number, size
 from cwpo.stages.kinds import label_of
 from workers.plan.estimate import Plan
@@ -22,6 +22,11 @@ _REMEDIES = {
     "tokens": "lower execution.tokens_per_batch",
     "checkpointing": "let execution.gradient_checkpointing follow the estimate",
 }
+NEEDS = "What would find 1, 2 and 4 points"
+NEEDS_MEANT = (
+    "By the rule of the tables of differences, four times in five. Prompts under the planned seeds may not be enough, "
+    "however many: what seeds move does not average out over prompts."
+)
 HEADINGS = ("Stages", "new", "shared", "reused", "min")
 SHARING = "Shared: one stage serves several of these runs. Reused: done before, or queued for other runs."
 
@@ -185,11 +190,12 @@ def single_sentence(kinds: Sequence[str]) -> str:
 
 
 def power_sentence(power: Power) -> str:
-    """What difference can be seen, where the spread between seeds comes from, and what would see less."""
-    spread = power.spread
-    size = f"{_counted(power.prompts, 'prompt')} and {_counted(power.seeds, 'seed')}"
-    if power.samples > 1:
-        size = f"{_counted(power.prompts, 'prompt')} × {power.samples} answers and {_counted(power.seeds, 'seed')}"
+    """What difference can be seen, and where the spread between seeds comes from."""
+    spread, prompts = power.spread, power.prompts
+    answers = f" × {power.samples} answers" if power.samples > 1 else ""
+    related = prompts.unrelated not in (None, prompts.count)
+    one = f" ({count(prompts.unrelated)} where related ones count as one)" if related else ""
+    size = f"{_counted(prompts.count, 'prompt')}{one}{answers} and {_counted(power.seeds, 'seed')}"
     table = "two methods" if power.comparisons == 1 else f"two methods of {power.comparisons + 1}"
     words = (
         f"{size}: no difference between {table} is found four times in five"
@@ -198,28 +204,57 @@ def power_sentence(power: Power) -> str:
         "in five"
     )
     if power.seeds == 1:
-        return f"{words}, as far as prompts tell; what another seed would change is not in it. {_needs(power)}"
-    where = (
-        f"measured in {_counted(spread.comparisons, 'earlier difference')} on this dataset"
-        if spread.comparisons
-        else "assumed: this dataset has no two methods with two seeds yet"
+        words += ", as far as prompts tell; what another seed would change is not in it"
+    return f"{words}. SD between seeds {number(100 * spread.sd, 1)} points, {_source(spread)}.{_unknown(prompts)}"
+
+
+def _source(spread: SeedSpread) -> str:
+    if spread.comparisons:
+        return f"measured in {_counted(spread.comparisons, 'earlier difference')} on this dataset"
+    if not spread.looked:
+        return "assumed: no earlier runs were looked at"
+    return "assumed: this dataset has no two methods with two seeds yet"
+
+
+def _unknown(prompts: Prompts) -> str:
+    if prompts.unrelated is not None:
+        return ""
+    return (
+        " Tables count related prompts as one; how many of these are related is known when runs on this dataset have "
+        "been evaluated."
     )
-    return f"{words}. SD between seeds {number(100 * spread.sd, 1)} points, {where}. {_needs(power)}"
 
 
-def _needs(power: Power) -> str:
-    """Seeds that would find: 4 points 10 (on 1,600 prompts 9), 2 points 41 (24), 1 point more than 99 (94)."""
-    said = [f"{number(100 * need.effect, 0)} point{'' if need.effect == 0.01 else 's'} " for need in power.needs]
-    said = [
-        f"{words}{_at_most(need.seeds)} ({f'on {count(need.more_prompts)} prompts ' if not place else ''}"
-        f"{_at_most(need.seeds_then)})"
-        for place, (words, need) in enumerate(reversed(list(zip(said, power.needs, strict=True))))
-    ]
-    return f"Seeds that would find: {', '.join(said)}." if said else ""
+def needs_headings(power: Power) -> tuple[str, ...]:
+    """Of the table of what would find 1, 2 and 4 points."""
+    sizes = [f"seeds on {_counted(power.prompts.count, 'prompt')}", f"prompts under {_counted(power.seeds, 'seed')}"]
+    more = [f"seeds on {count(need.more_prompts)} prompts" for need in power.needs[:1] if _has_more(power)]
+    return ("to find", *sizes, *more)
 
 
-def _at_most(seeds: int | None) -> str:
-    return f"more than {MOST_SEEDS}" if seeds is None else count(seeds)
+def needs_meanings(headings: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """What these headings mean."""
+    said = ("A true difference between two methods.", "The fewest seeds that find it.", "The fewest prompts that do.")
+    return tuple(zip(headings, (*said, "The fewest seeds on that many prompts."), strict=False))
+
+
+def needs_rows(power: Power) -> list[tuple[str, ...]]:
+    """One line for each effect. Prompts in two digits: they are known to 2 %."""
+    rows = []
+    for need in power.needs:
+        points = f"{number(100 * need.effect, 0)} point{'' if need.effect == 0.01 else 's'}"
+        prompts = None if need.prompts is None else round(need.prompts, 2 - len(str(need.prompts)))
+        cells = [_at_most(need.seeds, MOST_SEEDS), _at_most(prompts, power.prompts.most)]
+        rows.append((points, *cells, *([_at_most(need.seeds_then, MOST_SEEDS)] if _has_more(power) else [])))
+    return rows
+
+
+def _has_more(power: Power) -> bool:
+    return any(need.more_prompts > power.prompts.count for need in power.needs)
+
+
+def _at_most(found: int | None, most: int) -> str:
+    return f"> {count(most)}" if found is None else count(found)
 
 
 def _device(device: str, plan: Plan) -> str:

@@ -21,6 +21,7 @@ from cwpo.report.document.meanings import glossary
 from cwpo.report.labels.spots import TRANSFER
 from cwpo.report.listings import decile_cells, decile_numbers
 from cwpo.report.numbers import number
+from cwpo.report.under_table import under_further_table
 from db import queries
 from db.records import LabelSummary, RunRow
 
@@ -66,8 +67,12 @@ def show_gains(rows: Sequence[RunRow]) -> None:
     layout.small(GAINS, meanings=glossary(report_columns.GAIN))
     tables.show_report(report_columns.GAIN, found, alt=GAINS, is_real=lambda row: row.is_real)
     layout.note(_gains_in_words(found))
+    under = under_further_table(found)
+    if under:
+        layout.note(under)
+    notes = [under] if under else []
     with st.container(horizontal=True):
-        show_export([of_columns("gain by annotator", report_columns.GAIN, found)], key="export_gains")
+        show_export([of_columns("gain by annotator", report_columns.GAIN, found, notes=notes)], key="export_gains")
 
 
 def show_transfer(rows: Sequence[RunRow]) -> None:

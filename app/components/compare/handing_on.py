@@ -19,6 +19,7 @@ from cwpo.report.document.as_html import to_html
 from cwpo.report.document.contents import Compared, document_of
 from cwpo.report.document.parts import Document
 from cwpo.report.judges.cards import cards_in_words
+from cwpo.report.under_table import under_table
 from cwpo.report.verdict import Verdict
 
 LONGEST = 120  # characters of a title
@@ -60,6 +61,7 @@ def show_report_buttons(
         left_out=[shown.left_out, *absences(shown.rows, shown.gone)],
         cards=judges.card_table_of(evaluated, table, cards),
         of_cards=cards_in_words(cards, {row.id: row.seed for row in evaluated}),
+        under=under_table(shown.rows, shown.siblings, sum(row.estimate is not None for row in differences)),
     )  # fmt: skip
     with folded:
         title = st.text_input("Title of the report", key="report_title", max_chars=LONGEST, placeholder="from the runs")

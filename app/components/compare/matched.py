@@ -9,6 +9,7 @@ from cwpo.compare.matched_kl import FrontierRow, MatchedRow
 from cwpo.compare.questions.tuned import TunedRow
 from cwpo.report import columns
 from cwpo.report.document.meanings import glossary
+from cwpo.report.under_table import under_further_table
 
 
 def show_matched(lines: Sequence[FrontierRow], matched: Sequence[MatchedRow]) -> None:
@@ -38,8 +39,9 @@ def show_matched(lines: Sequence[FrontierRow], matched: Sequence[MatchedRow]) ->
             layout.note(
                 "Averaged over the KL that every seed of both methods reaches, in the table, and along it, in the "
                 "picture; between two β the outcome of each prompt is interpolated linearly in √KL. The error of the "
-                "KL estimates is in neither. The intervals of the table hold for all of its differences at once."
+                "KL estimates is in neither."
             )
+            layout.note(under_further_table(matched))
 
 
 def show_tuned(rows: Sequence[TunedRow]) -> None:
@@ -54,7 +56,11 @@ def show_tuned(rows: Sequence[TunedRow]) -> None:
         + "A third of the held-out prompts, whole clusters by a hash, chose; the figures are of the others. The models "
         "are the same on both, so a β whose seeds were lucky may be chosen for it, which no interval knows."
     )
-    show_export([of_columns("differences with tuned beta", columns.TUNED, rows)], key="export_tuned")
+    under = under_further_table(rows)
+    if under:
+        layout.note(under)
+    notes = [under] if under else []
+    show_export([of_columns("differences with tuned beta", columns.TUNED, rows, notes=notes)], key="export_tuned")
 
 
 def _curves(lines: Sequence[FrontierRow]) -> str:

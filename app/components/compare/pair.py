@@ -13,6 +13,7 @@ from cwpo.compare.configured_run import DIFFERENT_BASELINES
 from cwpo.compare.gra import DifferenceRow, GraRow
 from cwpo.report import columns
 from cwpo.report.document.meanings import glossary
+from cwpo.report.under_table import under_pair
 from db.records import RunRow
 
 SHORT = 12  # characters of a group key in the address
@@ -41,12 +42,14 @@ def show_pair(rows: Sequence[RunRow], table: Sequence[GraRow], differences: Sequ
     if found.reason:
         layout.note(f"{found.reason.capitalize()}: no share is shown.")
         return
-    show_export([of_columns("head to head", columns.HEAD_TO_HEAD, [found])], key="export_pair")
+    notes = [under_pair(len(table))]
+    show_export([of_columns("head to head", columns.HEAD_TO_HEAD, [found], notes=notes)], key="export_pair")
     layout.note(
         "Stored answers of both to the same prompts, sample against sample, by the gold reward that scored both; ties "
         "count half. 50 % means that neither is better; detectable: points away from it."
         + (f" {found.note.capitalize()}." if found.note else "")
     )
+    layout.note(under_pair(len(table)))
 
 
 def _start(labels: dict[str, str], differences: Sequence[DifferenceRow]) -> tuple[str, str]:

@@ -16,7 +16,7 @@ from cwpo.report import columns as report_columns
 from cwpo.report.document.meanings import glossary
 from cwpo.report.gra_terms import difference_notes, table_notes, terms_by_setting
 from cwpo.report.sentences import what_the_seed_moved
-from cwpo.report.under_table import held_by_intervals, paired_over
+from cwpo.report.under_table import held_by_intervals, paired_over, under_further_table
 from db.records import RunRow
 
 FEW = 15  # settings that a table shows at first
@@ -73,7 +73,7 @@ def show_gra_table(table: Sequence[GraRow], configs: Sequence[RunConfig], most: 
         "KL on the policy's own answers; chosen and rejected: mean log-ratio of the training pairs over the last tenth "
         "of alignment. GRA at equal length: what a logistic model of outcome on length difference gives at none."
     )
-    words = [what_the_seed_moved(configs), held_by_intervals(row.n_seeds for row in table)]
+    words = [what_the_seed_moved(configs), held_by_intervals(table)]
     words += dict.fromkeys(f"{row.label}: {row.note}." for row in table if row.note)
     layout.note(" ".join(filter(None, words)))
 
@@ -93,14 +93,21 @@ def exports(
     *,
     runs: Sequence[RunRow],
     configs: Configs,
+    under: str = "",
 ) -> list[Exported]:
-    """The tables as files; the one of GRA with its terms and what the seeds moved."""
+    """The tables as files; the one of GRA with its terms and what the seeds moved, those of differences with what
+    stands `under` the first of them."""
     columns = report_columns.gra_columns(table, terms_by_setting(runs, configs))
     notes = difference_notes(runs, configs)
     found = [
-        of_columns("GRA", columns, table, notes=table_notes(runs, configs)),
-        of_columns("Differences", report_columns.DIFFERENCE, differences, notes=notes),
+        of_columns("GRA", columns, table, notes=_said(*table_notes(runs, configs), held_by_intervals(table))),
+        of_columns("Differences", report_columns.DIFFERENCE, differences, notes=_said(*notes, under)),
     ]
     if matched:
-        found.append(of_columns("Differences at matched KL", report_columns.MATCHED, matched, notes=notes))
+        further = _said(*notes, under_further_table(matched))
+        found.append(of_columns("Differences at matched KL", report_columns.MATCHED, matched, notes=further))
     return found
+
+
+def _said(*notes: str) -> list[str]:
+    return [note for note in notes if note]

@@ -50,13 +50,14 @@ def show_plan(form: Form, checked: CheckedForm) -> None:
     _go_on(queued)
     for sentence in checked.elsewhere:
         st.caption(f":red[{untrusted.label(sentence, 400)}]")
-    plan, reason = None, ""
+    plan, seen, reason = None, None, ""
     if not checked.sweep.configs:
         reason = "Correct the fields with a sentence in red first."
         st.caption("The plan appears when every field is right.")
     else:
         try:
-            plan = _figures(checked)
+            seen = _power(checked.sweep.configs)
+            plan = _figures(checked, seen)
         except (CwpoError, DatabaseError) as error:
             layout.problem(error)
             reason = (
@@ -68,8 +69,11 @@ def show_plan(form: Form, checked: CheckedForm) -> None:
     layout.service_notice()
     show_changes(form)
     _buttons(form, checked, plan, reason, queued)
-    if plan is not None:
-        _stages(plan)
+    if plan is not None and seen is not None:
+        files: list[tables.Drawn] = []
+        _stages(plan, files)
+        _needs(seen, files)
+        show_tables(files, key="export_plan")
 
 
 def _buttons(form: Form, checked: CheckedForm, plan: Plan | None, reason: str, queued: Queued) -> None:
@@ -95,7 +99,7 @@ def _buttons(form: Form, checked: CheckedForm, plan: Plan | None, reason: str, q
         st.caption(reason)
 
 
-def _figures(form: CheckedForm) -> Plan:
+def _figures(form: CheckedForm, seen: power.Power) -> Plan:
     configs = form.sweep.configs
     plan = _plan(database_url(), json.dumps([{**config.canonical(), "name": ""} for config in configs]))
     layout.small("What this will cost and reuse", meanings=OF_PLAN)
@@ -111,8 +115,7 @@ def _figures(form: CheckedForm) -> Plan:
     ):
         grid.cell().metric(label, value)
     layout.note(plan_words.product(len(configs), form.sweep.lists))
-    spread = _spread(database_url(), configs[0].data.dataset)
-    layout.note(plan_words.power_sentence(power.planned(configs, spread)))
+    layout.note(plan_words.power_sentence(seen))
     layout.note(plan_words.time_sentence(plan))
     if plan.memory.largest is not None or plan.memory.unknown:
         layout.note(plan_words.memory_sentence(plan))
@@ -129,6 +132,22 @@ def _figures(form: CheckedForm) -> Plan:
     return plan
 
 
+def _power(configs: Sequence[RunConfig]) -> power.Power:
+    """What the runs can see, with the spread between seeds as it was measured here."""
+    return power.planned(configs, _spread(database_url(), configs[0].data.dataset))
+
+
+def _needs(planned: power.Power, files: list[tables.Drawn]) -> None:
+    """How many seeds and prompts would see 1, 2 and 4 points."""
+    headings = plan_words.needs_headings(planned)
+    layout.small(plan_words.NEEDS, meanings=plan_words.needs_meanings(headings))
+    name, *figures = headings
+    columns = [tables.Column(label=name, whole=True), *(tables.Column(label=label, figures=True) for label in figures)]
+    rows = plan_words.needs_rows(planned)
+    tables.show_with_file(files, columns, rows, alt=plan_words.NEEDS, numbers=lambda: fields_of(planned.needs))
+    layout.note(plan_words.NEEDS_MEANT)
+
+
 def _gpu_hours(plan: Plan) -> str:
     """None where no stage needs a GPU; unknown while a kind of stage was not measured on one."""
     if plan.unmeasured and plan.gpu:
@@ -136,16 +155,14 @@ def _gpu_hours(plan: Plan) -> str:
     return f"{plan.device_seconds['gpu'] / 3600:.2f}" if plan.device_seconds["gpu"] else "none"
 
 
-def _stages(plan: Plan) -> None:
+def _stages(plan: Plan, files: list[tables.Drawn]) -> None:
     """What is to compute, shared and done, by kind of stage."""
     name, *figures = plan_words.HEADINGS
     columns = [tables.Column(label=name, whole=True), *(tables.Column(label=label, figures=True) for label in figures)]
     quiet = [
         [row[0], *(tables.Cell(text=cell, muted=cell in QUIET) for cell in row[1:])] for row in plan_words.rows(plan)
     ]
-    files: list[tables.Drawn] = []
     tables.show_with_file(files, columns, quiet, alt="plan by kind of stage", numbers=lambda: fields_of(plan.kinds))
-    show_tables(files, key="export_plan")
     layout.note(f"{plan_words.SHARING} {plan_words.labels_sentence(plan)}")
 
 

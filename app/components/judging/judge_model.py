@@ -15,6 +15,7 @@ from cwpo.config.parts import JudgeConfig
 from cwpo.errors import CwpoError
 from cwpo.report import columns
 from cwpo.report.document.meanings import glossary
+from cwpo.report.under_table import under_further_table
 from db.errors import DatabaseError
 from db.records import RescoringRow, RunRow
 from db.status import DONE, LIVE
@@ -136,5 +137,8 @@ def _tables(rows: Sequence[RunRow], key: str, reference: str) -> None:
         layout.small("Differences of win rates", meanings=glossary(columns.DIFFERENCE))
         tables.show_report(columns.DIFFERENCE, found, alt="Differences of win rates")
         layout.note("On the same prompts and seeds, with the interval and the correction that differences of GRA have.")
-        exported.append(of_columns("differences of win rates", columns.DIFFERENCE, found))
+        compared = f"It compared {judges.compared_by(rows, key)} of {counted(len(rows), 'run')}."
+        under = f"{compared} {under_further_table(found)}".strip()
+        layout.note(under)
+        exported.append(of_columns("differences of win rates", columns.DIFFERENCE, found, notes=[under]))
     show_export(exported, key="export_judge")

@@ -11,6 +11,7 @@ from cwpo.report import columns
 from cwpo.report.document.meanings import GRA_IN_WORDS, MEANINGS
 from cwpo.report.gra_terms import terms
 from cwpo.report.numbers import NOTHING, interval, number, percent
+from cwpo.report.under_table import held_by_single_runs
 from db.records import RunRow
 
 # What the figures and the line under them say already.
@@ -39,6 +40,8 @@ def show_result(row: RunRow) -> None:
     for sentence in results.unreadable([row]):
         layout.note(sentence)
     layout.note(layout.MIDDLE_DOT.join(_further(table)))
+    if said := held_by_single_runs([found.gra]):
+        layout.note(said)
 
 
 def _further(row: GraRow) -> list[str]:

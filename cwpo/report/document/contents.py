@@ -23,7 +23,7 @@ from cwpo.report.gra_terms import difference_notes, judge_of, seeds_each, table_
 from cwpo.report.judges import cards
 from cwpo.report.numbers import NOTHING
 from cwpo.report.tables import Table
-from cwpo.report.under_table import expected_of_losses, paired_over
+from cwpo.report.under_table import expected_of_losses, held_by_intervals, paired_over, under_further_table
 from cwpo.report.verdict import Verdict
 
 OF_A_RUN = ("name", "seed", "execution")
@@ -55,6 +55,7 @@ class Compared:
     left_out: Sequence[str] = ()  # sentences: settings and runs that the comparison lacks
     cards: Sequence[CardRow] = ()  # the GRAs with their judges' errors
     of_cards: Sequence[str] = ()  # sentences: what the judge cards say
+    under: str = ""  # of the table of differences: runs planned, failed, left out, differences, seeds added late
 
 
 def document_of(found: Compared, *, title: str, made_at: datetime) -> Document:
@@ -96,7 +97,8 @@ def _results(found: Compared) -> list[Part]:
     parts.append(_sheet("GRA and what stands beside it", columns, "main", found.table, _notes(found.table)))
     parts.append(difference_picture(found.differences))
     if found.differences:
-        notes = [difference_notes(found.runs, found.configs)[0], paired_over(found.table, found.differences)]
+        terms_of_it = difference_notes(found.runs, found.configs)[0]
+        notes = [terms_of_it, paired_over(found.table, found.differences), found.under]
         parts.append(
             Sheet(
                 title="Differences",
@@ -111,7 +113,9 @@ def _results(found: Compared) -> list[Part]:
         parts.append(
             Sheet(
                 title="Differences at matched KL",
-                table=report_columns.cells(report_columns.MATCHED, found.matched),
+                table=report_columns.cells(
+                    report_columns.MATCHED, found.matched, (under_further_table(found.matched),)
+                ),
                 strong=frozenset(place for place, row in enumerate(found.matched) if row.is_real),
             )
         )
@@ -140,7 +144,8 @@ def _sheet(
 
 
 def _notes(table: Sequence[GraRow]) -> list[str]:
-    return list(dict.fromkeys(f"{row.label}: {row.note}." for row in table if row.note))
+    own = dict.fromkeys(f"{row.label}: {row.note}." for row in table if row.note)
+    return [*filter(None, [held_by_intervals(table)]), *own]
 
 
 def _terms(found: Compared) -> list[Part]:

@@ -77,6 +77,7 @@ def test_head_to_head_counts_sample_against_sample() -> None:
         )
     )
     assert cells["detectable, points"] == f"{100 * found.detectable:.1f}"
+    assert cells["verdict"] == "different"
     assert (
         dict(
             zip(
@@ -90,6 +91,22 @@ def test_head_to_head_counts_sample_against_sample() -> None:
     assert (found.tokens, found.second_tokens) == (20.0, 21.0)
     assert (found.n_prompts, found.n_seeds) == (100, 2)
     assert columns.cells(columns.HEAD_TO_HEAD, [found]).rows[0][0] == "CW against Weak labels"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [
+        (0.488, 0.512, "smaller than ±1.5"),
+        (0.480, 0.512, "cannot be told"),
+        (0.53, 0.58, "different"),
+        (None, None, ""),
+    ],
+)
+def test_a_share_is_told_from_one_half_as_a_difference_is_from_nothing(
+    low: float | None, high: float | None, verdict: str
+) -> None:
+    found = HeadToHead(first_label="CW", second_label="Weak labels", share=0.5, low=low, high=high)
+    assert found.told == verdict
 
 
 def test_the_same_answer_ties_whatever_the_last_bits_of_its_scores_are() -> None:

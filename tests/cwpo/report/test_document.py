@@ -13,6 +13,7 @@ import yaml
 from pypdf import PdfReader
 
 from cwpo.compare.judges.card import SILENT, CardRow
+from cwpo.compare.matched_kl import MatchedRow
 from cwpo.config.run import RunConfig
 from cwpo.report.document import fonts
 from cwpo.report.document.as_html import to_html
@@ -234,3 +235,19 @@ def test_the_judge_card_stands_in_the_report_where_something_is_known_of_the_jud
         assert wanted in said, wanted
     assert to_pdf(document, made_at=NOW).startswith(b"%PDF")
     assert TITLE not in to_html(document_of(whole, title="", made_at=NOW))
+
+
+def test_under_its_differences_a_report_says_what_became_of_the_runs_and_under_gra_how_far_intervals_hold() -> None:
+    """Five seeds each, two differences; a second table of differences has its own number."""
+    under = "17 runs planned for these settings: 15 in the table, 1 failed, 1 evaluated but left out (run 9)."
+    found = compared()
+    names = {"first_method": "cw", "second_method": "human", "first_label": "CW", "second_label": "Human"}
+    matched = MatchedRow(label="CW − Human", objective="dpo", estimate=0.01, low=-0.02, high=0.04, **names)
+    made = document_of(replace(found, under=under, matched=[matched]), title="", made_at=NOW)
+    notes = {part.title: part.table.notes for part in made.parts if isinstance(part, Sheet)}
+    assert under in notes["Differences"]
+    assert notes["Differences at matched KL"] == (
+        "Of the runs that are counted under the first table of differences. 1 difference looked at.",
+    )
+    (held, *_) = notes["GRA and what stands beside it"]
+    assert held.startswith("Simulated, 95 % intervals of GRA hold the truth in 92 to 100 % of cases with 5 seeds;")

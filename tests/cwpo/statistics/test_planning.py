@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cwpo.statistics.planning import planned_detectable, seeds_needed
+from cwpo.statistics.planning import fewest, planned_detectable, planned_half_width, seeds_needed
 from cwpo.statistics.simultaneous import Gap, together
 
 
@@ -49,3 +49,39 @@ def test_the_seeds_needed_are_the_fewest() -> None:
     assert need is not None
     assert points_of(**plan, seeds=need) <= 0.04 < points_of(**plan, seeds=need - 1)
     assert seeds_needed(0.001, **plan) is None  # type: ignore[arg-type]
+
+
+def test_the_fewest_are_found_in_few_tries() -> None:
+    """√(.0001 + .09 / n) is .02 at 300, .04 at 60, and never .01; √(9 / n³) is .03 at ∛10,000 = 21.5."""
+    tried: list[int] = []
+
+    def least(count: int) -> float:
+        tried.append(count)
+        return float((0.0001 + 0.09 / count) ** 0.5)
+
+    for effect, count in ((0.02, 300), (0.04, 60)):
+        tried.clear()
+        assert fewest(least, effect, low=1, high=100_000, near=800) == count
+        assert len(tried) <= 6
+    assert fewest(least, 0.01, low=1, high=100_000, near=800) is None
+    about = fewest(least, 0.02, low=1, high=100_000, near=20, within=0.02)
+    assert about is not None
+    assert 300 <= about <= 306
+    assert fewest(lambda count: (9 / count**3) ** 0.5, 0.03, low=1, high=99, near=8) == 22
+    assert fewest(lambda count: None if count < 7 else 0.01, 0.02, low=1, high=99, near=8) == 7
+    assert fewest(lambda count: 0.01, 0.02, low=1, high=99, near=8) == 2
+
+
+def test_the_half_width_of_one_seed_is_that_of_its_prompts() -> None:
+    """1.96 · √(.3 / 400) = 5.4 points, where nothing differs; 2 answers to each average what does not last."""
+    plan = {"prompts": 400, "seeds": 1, "seed_sd": 0.03, "comparisons": 1}
+    assert planned_half_width(**plan, samples=1) == pytest.approx(1.96 * (0.3 / 400) ** 0.5, rel=0.01)
+    assert planned_half_width(**plan, samples=2) == pytest.approx(1.96 * (0.1525 / 400) ** 0.5, rel=0.01)
+
+
+def test_related_prompts_are_worth_what_they_are_said_to_be() -> None:
+    """2,000 clusters that are each worth two prompts see as much as 4,000 prompts, and no less than 2,000."""
+    plan = {"seeds": 4, "seed_sd": 0.01}
+    pairs = points_of(**plan, prompts=2000, worth=2.0)
+    assert pairs == pytest.approx(points_of(**plan, prompts=4000), rel=0.01)
+    assert pairs < points_of(**plan, prompts=2000)

@@ -7,7 +7,17 @@ from scipy import stats
 
 from benchmarks.rule import World, tables_of
 from cwpo.statistics.cells import alike, hidden_variance
-from cwpo.statistics.simultaneous import Found, Gap, contrasts, together, told
+from cwpo.statistics.simultaneous import (
+    DIFFERENT,
+    EQUIVALENT,
+    SMALL,
+    UNTOLD,
+    Found,
+    Gap,
+    contrasts,
+    together,
+    told,
+)  # fmt: skip
 
 TABLES = 120
 ERROR = 3 * np.sqrt(0.05 * 0.95 / TABLES)  # Monte Carlo
@@ -222,3 +232,33 @@ def test_an_interaction_is_correlated_with_its_differences_and_turns_with_its_si
     gaps = [Gap(first="a", second="b", cells=cells, less=("c", "d")), Gap(first="a", second="b", cells=cells / 2)]
     turned = [Gap(first="b", second="a", cells=-cells, less=("d", "c")), gaps[1]]
     assert together(gaps)[0] == together(turned)[0].turned
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (-0.012, 0.014, SMALL),  # all of it within 1.5 points of 0
+        (-0.016, 0.012, UNTOLD),  # reaches beyond −1.5 and covers 0
+        (-0.012, 0.015, UNTOLD),  # reaches 1.5
+        (0.016, 0.060, DIFFERENT),
+        (-0.060, -0.001, DIFFERENT),
+        (0.001, 0.014, f"{DIFFERENT}, {SMALL}"),  # another sign than 0 is ruled out, and so is a size that matters
+        (0.0, 0.020, UNTOLD),
+        (None, None, ""),
+    ],
+)
+def test_an_interval_says_different_too_small_to_matter_both_or_neither(
+    low: float | None, high: float | None, said: str
+) -> None:
+    assert EQUIVALENT == 0.015
+    assert told(low, high) == said
+
+
+def test_equal_methods_on_many_prompts_are_told_to_be_alike_and_on_few_are_not() -> None:
+    """One prompt in ten differs, as often to either side: ±1.96 · √(.1 / n) is 1.0 points at 4,000 and 3.1 at 400."""
+    for prompts, said in ((4000, SMALL), (400, UNTOLD)):
+        cells = np.zeros((1, prompts))
+        cells[0, : prompts // 20], cells[0, prompts // 20 : prompts // 10] = 1.0, -1.0
+        (row,) = together([Gap(first="a", second="b", cells=pd.DataFrame(cells))])
+        assert row.high == pytest.approx(1.96 * (0.1 / prompts) ** 0.5, rel=0.02)
+        assert told(row.low, row.high) == said

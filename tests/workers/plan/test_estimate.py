@@ -441,6 +441,7 @@ def test_related_prompts_are_one_in_the_spread_between_seeds() -> None:
     four = pd.concat(copies, ignore_index=True)
     found = power.measured_spread(runs, four)
     assert found.sd == pytest.approx(power.measured_spread(runs, once).sd)
+    assert (found.unrelated, found.same) == (0.25, pytest.approx(3 / 399))  # 100 clusters of 400; of 399 others 3
     assert power.measured_spread(runs, four.drop(columns="cluster")).sd > found.sd + 0.01
 
 
@@ -480,7 +481,11 @@ def test_a_plan_says_what_would_find_less_and_counts_settings_and_samples() -> N
     assert [need.effect for need in few.needs] == [0.01, 0.02, 0.04]
     sentence = words.power_sentence(few)
     assert "SD between seeds 3.0 points, assumed" in sentence
-    assert "4 points" in sentence
+    assert sentence.startswith(
+        f"400 prompts (204 where related ones count as one) × 2 answers and 3 seeds: a difference of "
+        f"{100 * few.detectable:.1f} points between two methods is found four times in five."
+    )
+    assert [row[0] for row in words.needs_rows(few)] == ["1 point", "2 points", "4 points"]
 
 
 def test_the_command_line_prints_the_plan_and_submits_nothing(
