@@ -203,7 +203,7 @@ PAPER_PRESETS: Mapping[str, PaperPreset] = {
         _paper(
             "t25",
             ("T25", "F8"),
-            "Qwen2.5 0.5B → 7B, labels swapped at random",
+            "Qwen2.5 0.5B → 7B, harmless pairs, labels swapped at random",
             ("ws", "weak", "cw"),
             _data("hh-harmless", swapped_labels=POISON),
             _QWEN_7B,
