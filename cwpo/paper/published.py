@@ -81,9 +81,9 @@ MAIN = ((CW, WS), (CW, HUMAN))
 SELECTION = ((TOP30, WEAK), (TOP30, HUMAN), (WEAK, HUMAN))
 ONLINE_CW, ONLINE_WS = (Arm(method=name, setting=(("align.online", "on"),)) for name in ("cw", "ws"))
 POISONED = (
-    "The paper's data are helpful pairs and attacked harmless ones (with large reward gaps, turned around), and a random "
-    "30 % of the harmless pool in the unlabeled part. The preset here has harmless pairs alone, with labels swapped at "
-    "random: another experiment."
+    "The paper's data are helpful pairs and attacked harmless ones (with large reward gaps, turned around), and a "
+    "random 30 % of the harmless pool in the unlabeled part. The preset here has harmless pairs alone, with labels "
+    "swapped at random: another experiment."
 )
 REFRESHED = "The paper does not say how often the pairs of its online runs are refreshed; ours are every 4 steps."
 

@@ -88,8 +88,8 @@ def in_sandbox(table: str) -> dict[tuple[str, str], str]:
 def test_table_17_goes_from_its_preset_to_compare_and_paper(
     place: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Win rates are those of the letters that the judge model gave, beside how often it met people's labels; the paper's own cells take them as those of another
-    judge than GPT-4."""
+    """Win rates are those of the letters that the judge model gave, beside how often it met people's labels; the
+    paper's own cells take them as those of another judge than GPT-4."""
     runs = worked("t17-sandbox", method=["human", "ws", "cw"], objective="dpo")
     rates = {config.method: won(run_id) for run_id, config in runs.items()}
     page = visit("compare", runs=compact(tuple(runs)), further="Judge model")

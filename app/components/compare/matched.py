@@ -49,7 +49,8 @@ def show_tuned(rows: Sequence[TunedRow]) -> None:
     layout.small("Differences with β tuned for each method", meanings=glossary(columns.TUNED))
     tables.show_report(columns.TUNED, rows, alt="Differences with tuned β", is_real=lambda row: row.is_real)
     layout.note(
-        _tried(rows) + "A third of the held-out prompts, whole clusters by a hash, chose; the figures are of the others. "
+        _tried(rows)
+        + "A third of the held-out prompts, whole clusters by a hash, chose; the figures are of the others. "
         "The models are the same on both, so a β whose seeds were lucky may be chosen for it, which no interval knows."
     )
     show_export([of_columns("differences with tuned beta", columns.TUNED, rows)], key="export_tuned")

@@ -86,8 +86,8 @@ def tuned_differences(found: Sequence[Frontier], *, reference: str = "") -> list
 
 
 def objective_pairs(found: Sequence[Frontier], *, reference: str) -> list[tuple[Frontier, Frontier]]:
-    """Within one method and setting the other objectives − DPO, or the first of the catalog that is there; with a pinned
-    `reference` the others − its own. Where an objective has several frontiers there, no pair is guessed."""
+    """Within one method and setting the other objectives − DPO, or the first of the catalog that is there; with a
+    pinned `reference` the others − its own. Where an objective has several frontiers there, no pair is guessed."""
     places: dict[str, list[Frontier]] = {}
     for one in found:
         places.setdefault(_method_place(one), []).append(one)

@@ -15,7 +15,9 @@ BETAS = (1.0, 0.5, 0.25)
 FURTHER = 1.4  # CW moves this much further at equal β
 
 
-def swept(*methods: str, seeds: int = 3, objective: str = "dpo", first_id: int = 1) -> tuple[list[Run], dict[int, RunConfig]]:
+def swept(
+    *methods: str, seeds: int = 3, objective: str = "dpo", first_id: int = 1
+) -> tuple[list[Run], dict[int, RunConfig]]:
     """Each method at three β; a run's group key carries its β."""
     runs, configs = [], {}
     for place, beta in enumerate(BETAS):

@@ -26,11 +26,11 @@ def test_every_table_has_a_sweep_and_a_small_one(table: str) -> None:
 
 
 def test_presets_depart_from_the_protocol_where_the_experiment_is_another_one_and_nowhere_else() -> None:
-    """The paper swaps chosen labels, of other pairs, and judges the sources of its mixes apart; of ws without SFT it has
-    the accuracy alone."""
+    """The paper swaps chosen labels, of other pairs, and judges the sources of its mixes apart; of ws without SFT it
+    has the accuracy alone."""
     attacked = (
-        "data.dataset hh-harmless (helpful pairs, attacked harmless ones, and a random 30 % of the harmless pool in the "
-        "unlabeled part)"
+        "data.dataset hh-harmless (helpful pairs, attacked harmless ones, and a random 30 % of the harmless pool in "
+        "the unlabeled part)"
     )
     found: dict[tuple[str, str], set[str]] = {}
     for preset in PAPER_PRESETS.values():
