@@ -47,7 +47,7 @@ $(VENV)/.ready-dev: $(INSTALLED_FROM)
 demo: $(VENV)/.ready-run
 	@exec $(BIN)/cwpo demo
 
-# PAIRS takes configs/smollm2-pairs.yaml, which reads at most 150 of them.
+# PAIRS takes configs/smollm2-pairs.yaml, which reads at most 300 of them.
 real: $(VENV)/.ready-run
 	@$(BIN)/cwpo fetch smollm2
 	@exec $(BIN)/cwpo demo $(if $(PAIRS),--config configs/smollm2-pairs.yaml --set "data.dataset=$(abspath $(PAIRS))",--config configs/smollm2-everyday.yaml)

@@ -113,6 +113,10 @@ class Frontier:
         """A run that stands for its method and objective."""
         return next(iter(self.runs.values()))[0]
 
+    def has(self, group_key: str) -> bool:
+        """Whether the setting of that key is one of its β."""
+        return any(run.group_key == group_key for runs in self.runs.values() for run in runs)
+
 
 def frontiers(runs: Sequence[ComparedRun], outcomes: pd.DataFrame, configs: Configs) -> list[Frontier]:
     """Methods that the table holds at several β; seeds with one β say nothing about a curve and are left out."""
@@ -235,7 +239,7 @@ def _knots(one: Frontier) -> tuple[Knot, ...]:
 
 def frontier_pairs(found: Sequence[Frontier], *, reference: str) -> list[tuple[Frontier, Frontier]]:
     """Within one place; where a method has several frontiers there, no pair is guessed."""
-    pinned = [one for one in found if reference and any(r.group_key == reference for s in one.runs.values() for r in s)]
+    pinned = [one for one in found if reference and one.has(reference)]
     if pinned:
         return [(one, pinned[0]) for one in found if one is not pinned[0] and one.place == pinned[0].place]
     places: dict[str, dict[str, list[Frontier]]] = {}

@@ -188,7 +188,7 @@ def _engine_contradictions(part: EvaluationConfig) -> Iterator[tuple[str, str]]:
 
 
 def _judge_contradictions(judge: JudgeConfig, *, sandbox: bool) -> Iterator[tuple[str, str]]:
-    """Who can be asked, and repeats that would all be the same."""
+    """Who can be asked, and repeats that would all be the same, or nearly."""
     if judge.kind == "simulated" and not sandbox:
         yield "evaluation.judge.kind", "a simulated judge knows only the sandbox; choose endpoint or local."
     if judge.kind != "simulated" and not judge.model.strip():
@@ -199,6 +199,12 @@ def _judge_contradictions(judge: JudgeConfig, *, sandbox: bool) -> Iterator[tupl
         yield "evaluation.judge.verdicts", "logits can be read of a local model alone; choose written."
     if judge.kind == "local" and judge.repeats > 1 and (judge.verdicts == "logits" or not judge.temperature):
         yield "evaluation.judge.repeats", "every repeat would be the same: write verdicts at a temperature above 0."
+    if judge.kind == "endpoint" and judge.repeats > 1 and judge.temperature == 0:
+        yield (
+            "evaluation.judge.repeats",
+            "at temperature 0 a server gives nearly the same reply to each repeat, and each is paid for: set "
+            "evaluation.judge.temperature above 0 (null: the server's own), or repeats to 1.",
+        )
 
 
 def _along_contradictions(along: AlongConfig, gold: str | None, sandbox: bool) -> Iterator[tuple[str, str]]:

@@ -97,6 +97,31 @@ PRESETS: Mapping[str, SandboxPreset] = {
             methods=("weak",),
         ),
         SandboxPreset(
+            name="annotators",
+            label="Annotators of different quality",
+            shows=(
+                "Six annotators, by the share of labels and the epochs that they learn, each under weights of 1 and of "
+                "C on the same pairs: does C gain more where it is calibrated, or where it sorts? Compare has CW − "
+                "weak beside ECE and AUROC of C, under Annotators. Four seeds do not tell a gain of a few points from "
+                "none."
+            ),
+            settings={
+                "data": {"label_fraction": [0.05, 0.3], "unlabeled_fraction": 0.5},
+                "annotator": {"epochs": [1, 5, 10]},
+            },
+            methods=("weak", "cw"),
+        ),
+        SandboxPreset(
+            name="blind_spots",
+            label="Blind spots",
+            shows=(
+                "Where the aligned policy is confident and wrong, by how sure its annotator was: one more pass over "
+                "its pairs, on the page of each run under its result."
+            ),
+            settings={"evaluation": {"blind_spots": True}},
+            methods=("weak", "cw"),
+        ),
+        SandboxPreset(
             name="tuned",
             label="β tuned for each method",
             shows=(

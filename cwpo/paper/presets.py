@@ -103,7 +103,7 @@ _QWEN_3B = _models(QWEN, "Qwen/Qwen2.5-3B")
 _QWEN_14B, _QWEN_7B = _models(QWEN, "Qwen/Qwen2.5-14B"), _models(QWEN, "Qwen/Qwen2.5-7B")
 _ALL_OBJECTIVES: Settings = {"objective": OBJECTIVES}
 _NO_SFT: Settings = {"sft": {"data": "none"}}  # of the weak model of ws, before its DPO
-_GPT_4: Settings = {"evaluation": {"judge": {"kind": "endpoint", "model": "gpt-4"}}}
+_GPT_4: Settings = {"evaluation": {"judge": {"kind": "endpoint", "model": "gpt-4", "human_labels": True}}}
 _JOINT: Settings = {"annotator": {"kind": ["bradley_terry", "joint"]}}
 _SHARED_POOL: Settings = {"unlabeled_fraction": 0.5}  # the same pairs for every mix of the labeled part
 _ONLINE: Settings = {"align": {"online": {}}}
@@ -180,7 +180,7 @@ PAPER_PRESETS: Mapping[str, PaperPreset] = {
             PAPERS,
             _TINY_OPT,
             _ALL_OBJECTIVES,
-            {"evaluation": {"judge": {"kind": "simulated", "first_bias": 0.5}}},
+            {"evaluation": {"judge": {"kind": "simulated", "first_bias": 0.5, "human_labels": True}}},
         ),
         _paper("t21", ("T21",), "Qwen2.5 0.5B → 3B", PAPERS[1:], _data(["hh", "tldr"]), _QWEN_3B, _ONLINE),
         _paper("t22", ("T22",), "Qwen2.5 0.5B → 3B", ("cw",), _data(["hh", "tldr"]), _QWEN_3B, _BOTH),
@@ -203,7 +203,7 @@ PAPER_PRESETS: Mapping[str, PaperPreset] = {
         _paper(
             "t25",
             ("T25", "F8"),
-            "Qwen2.5 0.5B → 7B, labels swapped at random",
+            "Qwen2.5 0.5B → 7B, harmless pairs, labels swapped at random",
             ("ws", "weak", "cw"),
             _data("hh-harmless", swapped_labels=POISON),
             _QWEN_7B,

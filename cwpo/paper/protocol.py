@@ -27,6 +27,7 @@ DISTINCT = (
     "data.swapped_labels", "weighting.name", "annotator.kind", "align.online",
 )  # fmt: skip
 SWAPPED = "by chance (harmful pairs with large reward gaps)"  # what is swapped here, and in the paper
+ATTACKED = "helpful pairs, attacked harmless ones, and a random 30 % of the harmless pool in the unlabeled part"
 MIXED = "judged on all sources together (on harmless and helpful prompts apart)"  # Table 24
 OWN_SFT = "sft.data"  # tells two annotators of ws apart: with SFT of the weak model before its DPO, or without
 USUAL: tuple[object, ...] = (None, 0, "bradley_terry", "pool", "labeled")
@@ -172,6 +173,7 @@ def _other_experiment(config: RunConfig, metric: str) -> list[str]:
     swapped, mixed = config.data.swapped_labels, config.data.mix is not None and metric not in FROM_LABELS
     return [
         *([f"data.swapped_labels {_shown(swapped)} {SWAPPED}"] if swapped else []),
+        *([f"data.dataset {config.data.dataset} ({ATTACKED})"] if swapped else []),
         *([f"data.mix {MIXED}"] if mixed else []),
     ]
 

@@ -80,6 +80,11 @@ TENTH, *MORE = (Arm(method="cw", label_fraction=share) for share in (0.1, 0.2, 0
 MAIN = ((CW, WS), (CW, HUMAN))
 SELECTION = ((TOP30, WEAK), (TOP30, HUMAN), (WEAK, HUMAN))
 ONLINE_CW, ONLINE_WS = (Arm(method=name, setting=(("align.online", "on"),)) for name in ("cw", "ws"))
+POISONED = (
+    "The paper's data are helpful pairs and attacked harmless ones (with large reward gaps, turned around), and a "
+    "random 30 % of the harmless pool in the unlabeled part. The preset here has harmless pairs alone, with labels "
+    "swapped at random: another experiment."
+)
 REFRESHED = "The paper does not say how often the pairs of its online runs are refreshed; ours are every 4 steps."
 
 TABLES: Mapping[str, Table] = {
@@ -202,9 +207,8 @@ TABLES: Mapping[str, Table] = {
             label="Table 25 · poisoned labels",
             question="What if some of the annotator's human labels are wrong?",
             differences=((CW, WS),),
-            unanswered="The paper turns harmful pairs with large reward gaps around; labels swapped at random, as "
-            "here, are another experiment: the runs of its preset answer the question, not the cells, and are "
-            "compared on the Compare page.",
+            unanswered=f"{POISONED} The runs of its preset answer the question, not the cells, and are compared on the "
+            "Compare page.",
             asked_on="hh-harmless",
         ),
         Table(
@@ -245,8 +249,7 @@ TABLES: Mapping[str, Table] = {
             name="F8",
             label="Figure 8 · disagreement under poison",
             question="How fast does a poisoned annotator lose the humans?",
-            unanswered="The paper poisons chosen pairs with large reward gaps; labels swapped at random, as here, are "
-            "another experiment.",
+            unanswered=POISONED,
         ),
     )
 }

@@ -227,7 +227,7 @@ MATCHED: tuple[Column, ...] = (
 
 TUNED: tuple[Column, ...] = (
     Column(name="label", heading="difference at each one's β", words=True),
-    *_file("objective"),
+    *_file("objective", "second_objective"),
     Column(name="estimate", heading="points", format=points, lead=True),
     Column(name="interval", heading="95 %", fields=_ENDS, format=points_interval, text=_reason_or(points_interval)),
     *_TESTED,

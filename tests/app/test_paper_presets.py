@@ -10,6 +10,7 @@ import pytest
 from app.components.frame.address import compact
 from cwpo.config.presets import comparison
 from cwpo.config.run import RunConfig, expand, merged
+from cwpo.evaluation.card import CARD_FILE
 from cwpo.evaluation.judges.stage import VERDICTS_FILE
 from cwpo.paper import published
 from cwpo.paper.presets import PAPER_PRESETS
@@ -64,6 +65,13 @@ def won(run_id: int) -> float:
     return (sum(found) + 0.5 * (PROMPTS - len(found))) / PROMPTS
 
 
+def met(run_id: int) -> float:
+    """How often the judge model chose what people chose, pair by pair."""
+    with reading() as session:
+        (card,) = [stage for stage in queries.run_stages(session, run_id) if stage.kind == "card"]
+    return float(pd.read_parquet(store().path(card.fingerprint) / CARD_FILE)["agrees"].mean())
+
+
 def side(gap: float) -> tuple[str, ...]:
     """What the sandbox's sign of a difference may say."""
     return ("not told apart", "above" if gap > 0 else "below")
@@ -80,8 +88,8 @@ def in_sandbox(table: str) -> dict[tuple[str, str], str]:
 def test_table_17_goes_from_its_preset_to_compare_and_paper(
     place: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Win rates are those of the letters that the judge model gave; the paper's own cells take them as those of another
-    judge than GPT-4."""
+    """Win rates are those of the letters that the judge model gave, beside how often it met people's labels; the
+    paper's own cells take them as those of another judge than GPT-4."""
     runs = worked("t17-sandbox", method=["human", "ws", "cw"], objective="dpo")
     rates = {config.method: won(run_id) for run_id, config in runs.items()}
     page = visit("compare", runs=compact(tuple(runs)), further="Judge model")
@@ -91,6 +99,8 @@ def test_table_17_goes_from_its_preset_to_compare_and_paper(
     assert {line["setting"]: float(line["win rate, %"]) for line in lines} == pytest.approx(
         {name: 100 * rate for name, rate in named.items()}, abs=0.06
     )
+    people = [float(line["agrees with people, %"]) for line in lines]
+    assert people == pytest.approx([100 * met(run_id) for run_id in runs], abs=0.06)
     signs = in_sandbox("T17")
     assert set(signs) == {("CW − WS", "DPO"), ("CW − Human", "DPO")}
     for other in ("WS", "Human"):

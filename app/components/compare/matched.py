@@ -50,17 +50,30 @@ def show_tuned(rows: Sequence[TunedRow]) -> None:
         return
     layout.small("Differences with β tuned for each method", meanings=glossary(columns.TUNED))
     tables.show_report(columns.TUNED, rows, alt="Differences with tuned β", is_real=lambda row: row.is_real)
-    tried = ", ".join(f"{beta:g}" for beta in next((row.tried for row in rows if row.tried), ()))
     layout.note(
-        (f"All methods chose among β {tried}. " if tried else "")
-        + "A third of the held-out prompts, whole clusters by a hash, chose; the figures are of the others. The models "
-        "are the same on both, so a β whose seeds were lucky may be chosen for it, which no interval knows."
+        _tried(rows)
+        + "A third of the held-out prompts, whole clusters by a hash, chose; the figures are of the others. "
+        "The models are the same on both, so a β whose seeds were lucky may be chosen for it, which no interval knows."
     )
     under = under_further_table(rows)
     if under:
         layout.note(under)
     notes = [under] if under else []
     show_export([of_columns("differences with tuned beta", columns.TUNED, rows, notes=notes)], key="export_tuned")
+
+
+def _tried(rows: Sequence[TunedRow]) -> str:
+    """What was chosen among: one budget for all that stand beside each other."""
+    labels: dict[str, list[str]] = {}
+    for row in rows:
+        if row.tried:
+            labels.setdefault(", ".join(f"{beta:g}" for beta in row.tried), []).append(row.label)
+    words = [f"All methods chose among β {betas}. " for betas in labels]
+    if len(labels) > 1:
+        words = [f"Chosen among β {betas}: {'; '.join(named)}. " for betas, named in labels.items()]
+    if any(row.objective != row.second_objective for row in rows):
+        words.append("Objectives of one method had the same values too, though β is not the same thing under each. ")
+    return "".join(words)
 
 
 def _curves(lines: Sequence[FrontierRow]) -> str:

@@ -1,7 +1,9 @@
-"""Each method at its own best β: chosen on a part of the held-out prompts, compared on the others. Pure.
+"""Each method, and each objective of a method, at its own best β: chosen on a part of the held-out prompts, compared
+on the others. Pure.
 
 Of the held-out prompts a third, whole clusters by a hash of their names, is for the choice and never for the
-comparison; every method has the same values of β to choose from. Pages and files can ask it of any sweep over β.
+comparison; all that stand beside each other have the same values of β to choose from. Pages and files can ask it of any
+sweep over β.
 """
 
 from collections.abc import Sequence
@@ -13,7 +15,9 @@ import pandas as pd
 
 from cwpo import seeded
 from cwpo.compare.configured_run import NO_COMMON_PROMPT, NO_COMMON_SEED, ONE_SEED, why_unpaired
+from cwpo.compare.gra import setting_key
 from cwpo.compare.matched_kl import Frontier, frontier_labels, frontier_pairs
+from cwpo.config import catalog
 from cwpo.statistics.intervals import is_real
 from cwpo.statistics.simultaneous import Gap, together, told
 
@@ -31,6 +35,7 @@ class TunedRow:
     first_method: str
     second_method: str
     objective: str
+    second_objective: str
     tried: tuple[float, ...] = ()  # values of β that both could choose from
     first_beta: float | None = None
     second_beta: float | None = None
@@ -59,22 +64,53 @@ class TunedRow:
 
 
 def tuned_differences(found: Sequence[Frontier], *, reference: str = "") -> list[TunedRow]:
-    """The pairs that are compared at matched KL, each method at its own β, with intervals that hold at once."""
+    """The pairs that are compared at matched KL, each method at its own β, and within one method each objective against
+    DPO or against that of the reference, with intervals that hold at once."""
     labels = frontier_labels(found)
     rows: list[dict[str, Any]] = []
-    for first, second in frontier_pairs(found, reference=reference):
+    methods = [(*pair, _place) for pair in frontier_pairs(found, reference=reference)]
+    objectives = [(*pair, _method_place) for pair in objective_pairs(found, reference=reference)]
+    for first, second, place in (*methods, *objectives):
         one, other = labels[first.key], labels[second.key]
         about = {
             "label": f"{one} − {other}", "first_label": one, "second_label": other,
             "first_method": first.first.method, "second_method": second.first.method,
-            "objective": first.first.objective,
+            "objective": first.first.objective, "second_objective": second.first.objective,
         }  # fmt: skip
-        together_in_place = [frontier for frontier in found if frontier.place == first.place]
-        rows.append(about | _figures(first, second, together_in_place))
+        beside = [frontier for frontier in found if place(frontier) == place(first)]
+        rows.append(about | _figures(first, second, beside))
     tested = [row for row in rows if "gap" in row]
     for row, figures in zip(tested, together([row.pop("gap") for row in tested]), strict=True):
         row.update(figures.figures)
     return [TunedRow(**row) for row in rows]
+
+
+def objective_pairs(found: Sequence[Frontier], *, reference: str) -> list[tuple[Frontier, Frontier]]:
+    """Within one method and setting the other objectives − DPO, or the first of the catalog that is there; with a
+    pinned `reference` the others − its own. Where an objective has several frontiers there, no pair is guessed."""
+    places: dict[str, list[Frontier]] = {}
+    for one in found:
+        places.setdefault(_method_place(one), []).append(one)
+    is_pinned = bool(reference) and any(one.has(reference) for one in found)
+    pairs: list[tuple[Frontier, Frontier]] = []
+    for place in places.values():
+        named = [one.config.objective for one in place]
+        alone = [one for one in place if named.count(one.config.objective) == 1]
+        alone.sort(key=lambda one: list(catalog.OBJECTIVES).index(one.config.objective))
+        against = next((one for one in alone if one.has(reference) or not is_pinned), None)
+        pairs += [(one, against) for one in alone if against is not None and one is not against]
+    return pairs
+
+
+def _place(one: Frontier) -> str:
+    """The same for methods that are compared."""
+    return one.place
+
+
+def _method_place(one: Frontier) -> str:
+    """The same for objectives of one method that are compared."""
+    config = one.config
+    return repr((config.method, config.top_percent, setting_key(config, "align.beta", "objective")))
 
 
 def is_validation(prompt: str, related: dict[str, str] | None = None) -> bool:
@@ -83,8 +119,8 @@ def is_validation(prompt: str, related: dict[str, str] | None = None) -> bool:
 
 
 def _figures(first: Frontier, second: Frontier, beside: Sequence[Frontier]) -> dict[str, Any]:
-    """What the difference is computed from, or the reason why there is none. beside: all methods of the place, which
-    have one budget."""
+    """What the difference is computed from, or the reason why there is none. beside: all methods, or all objectives, of
+    the place, which have one budget."""
     seeds = sorted(set(first.runs) & set(second.runs))
     if not seeds:
         return {"reason": NO_COMMON_SEED}

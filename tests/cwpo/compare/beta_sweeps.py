@@ -15,11 +15,13 @@ BETAS = (1.0, 0.5, 0.25)
 FURTHER = 1.4  # CW moves this much further at equal β
 
 
-def swept(*methods: str, seeds: int = 3) -> tuple[list[Run], dict[int, RunConfig]]:
+def swept(
+    *methods: str, seeds: int = 3, objective: str = "dpo", first_id: int = 1
+) -> tuple[list[Run], dict[int, RunConfig]]:
     """Each method at three β; a run's group key carries its β."""
     runs, configs = [], {}
     for place, beta in enumerate(BETAS):
-        for run in runs_of(*methods, seeds=seeds, first_id=1 + 100 * place):
+        for run in runs_of(*methods, seeds=seeds, objective=objective, first_id=first_id + 100 * place):
             runs.append(replace(run, group_key=f"{run.group_key}-{beta}"))
             configs[run.id] = _configured(run, beta)
     return runs, configs
@@ -27,7 +29,8 @@ def swept(*methods: str, seeds: int = 3) -> tuple[list[Run], dict[int, RunConfig
 
 def _configured(run: Run, beta: float) -> RunConfig:
     share = {"top_percent": 30} if run.method == "top" else {}
-    return RunConfig.parse({"method": run.method, "seed": run.seed, "align": {"beta": beta, "lr": 1e-3}, **share})
+    values = {"method": run.method, "objective": run.objective, "seed": run.seed, "align": {"beta": beta, "lr": 1e-3}}
+    return RunConfig.parse({**values, **share})
 
 
 def with_align(config: RunConfig, **changes: object) -> RunConfig:

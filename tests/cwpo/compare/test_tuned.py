@@ -18,12 +18,14 @@ AT: dict[str, dict[float, tuple[float, float]]] = {
     "cw": {1.0: (0.4, 0.9), 0.5: (0.5, 0.6), 0.25: (0.7, 0.65)},
     "weak": {1.0: (0.5, 0.2), 0.5: (0.6, 0.55), 0.25: (0.6, 0.9)},
 }
+# CW under KTO: best at ½ where it is chosen.
+KTO: dict[float, tuple[float, float]] = {1.0: (0.5, 0.3), 0.5: (0.8, 0.75), 0.25: (0.6, 0.95)}
 
 
 def outcomes_of(runs, configs) -> pd.DataFrame:
     frames = []
     for run in runs:
-        chosen, other = AT[run.method][configs[run.id].align.beta]
+        chosen, other = (KTO if run.objective == "kto" else AT[run.method])[configs[run.id].align.beta]
         frames.append(
             pd.DataFrame(
                 {
@@ -69,6 +71,38 @@ def test_with_one_beta_in_common_the_row_says_why_there_is_none() -> None:
     only = {"cw": (1.0, 0.5), "weak": (0.5, 0.25)}
     (row,) = tuned([run for run in runs if configs[run.id].align.beta in only[run.method]], configs)
     assert (row.estimate, row.reason) == (None, NO_COMMON_BETA)
+
+
+def under_two_objectives(*methods: str):
+    """These methods under DPO, and CW under KTO."""
+    (runs, configs), (more, its) = swept(*methods), swept("cw", objective="kto", first_id=1001)
+    return [*runs, *more], configs | its
+
+
+def test_an_objective_is_compared_with_dpo_each_at_its_own_beta_within_one_method() -> None:
+    """KTO chooses ½ and has 0.75 on the other prompts, DPO ¼ and 0.65; weak labels under DPO are no pair of KTO's."""
+    row, other = tuned(*under_two_objectives("cw", "weak"))
+    assert (row.first_method, row.second_method, row.objective, row.second_objective) == ("cw", "weak", "dpo", "dpo")
+    assert (other.label, other.objective, other.second_objective) == ("CW · KTO − CW · DPO", "kto", "dpo")
+    assert (other.first_beta, other.second_beta, other.tried) == (0.5, 0.25, tuple(sorted(BETAS)))
+    assert other.estimate == pytest.approx(0.1)
+    assert row.comparisons == other.comparisons == 2
+
+
+def test_objectives_have_one_budget() -> None:
+    """Without KTO at ¼ DPO may not choose it either, and takes ½: 0.75 against 0.6."""
+    runs, configs = under_two_objectives("cw")
+    kept = [run for run in runs if run.objective == "dpo" or configs[run.id].align.beta > 0.25]
+    (row,) = tuned(kept, configs)
+    assert (row.tried, row.first_beta, row.second_beta) == ((0.5, 1.0), 0.5, 0.5)
+    assert row.estimate == pytest.approx(0.15)
+
+
+def test_a_pinned_reference_is_what_objectives_of_its_method_are_held_against() -> None:
+    runs, configs = under_two_objectives("cw", "weak")
+    (row,) = tuned(runs, configs, reference="cw-kto-0.5")
+    assert row.label == "CW · DPO − CW · KTO"
+    assert row.estimate == pytest.approx(-0.1)
 
 
 def test_other_opponents_are_not_compared() -> None:

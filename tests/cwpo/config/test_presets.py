@@ -29,6 +29,26 @@ def test_labels_times_weights_is_two_by_two_with_one_annotator_and_all_methods_t
     assert knows == {("weak", None), ("cw", None), ("top", 30), ("top_true", 30), ("correct", None), ("oracle", None)}
 
 
+def test_six_annotators_label_the_same_pairs_and_fit_on_one_comparison() -> None:
+    """A rank correlation needs five of them, and Compare takes 50 runs: 6 annotators × 2 weights × 4 seeds."""
+    runs = expand(comparison(PRESETS["annotators"]))
+    assert len(runs) == 48
+    assert {run.method for run in runs} == {"weak", "cw"}
+    assert {run.data.unlabeled_fraction for run in runs} == {0.5}
+    for seed in (0, 3):
+        specs = [build(run) for run in runs if run.seed == seed]
+        assert len({spec["annotator"].fingerprint for spec in specs}) == 6
+        assert len({spec["align"].fingerprint for spec in specs}) == 12
+        for slot in ("data", "prompts", "baseline_samples"):
+            assert len({spec[slot].fingerprint for spec in specs}) == 1
+
+
+def test_blind_spots_are_looked_for_in_every_run_of_their_preset() -> None:
+    runs = expand(comparison(PRESETS["blind_spots"]))
+    assert len(runs) == 8
+    assert all("blind_spots" in build(run) for run in runs)
+
+
 def test_labels_of_other_topics_leave_the_pairs_that_are_labeled_and_the_opponent_alike() -> None:
     """Without the labels of its own topics an annotator labels the pairs of facts and questions that nobody labeled."""
     runs = expand(comparison(PRESETS["shifted"]))

@@ -58,6 +58,16 @@ def test_runs_that_differ_in_their_seed_form_a_group():
         ({"name": "a\0b"}, "name", "holds a zero byte, which no file and no database takes"),
         ({"model": {"policy": "./a\0b"}}, "model.policy", "holds a zero byte"),
         ({"evaluation": {"judge": {"kind": "endpoint", "model": "a\0"}}}, "evaluation.judge.model", "a zero byte"),
+        (
+            {"data": {"dataset": "hh"}, "evaluation": {"judge": {"kind": "endpoint", "model": "a", "repeats": 3}}},
+            "evaluation.judge.repeats",
+            "each is paid for: set evaluation.judge.temperature above 0",
+        ),
+        (
+            {"data": {"dataset": "hh"}, "evaluation": {"judge": {"kind": "local", "model": "a/b", "repeats": 3}}},
+            "evaluation.judge.repeats",
+            "every repeat would be the same",
+        ),
         ({"data": {"label_fraction": 0}}, "data.label_fraction", "greater than 0"),
         ({"data": {"label_fraction": 1}}, "data.label_fraction", "between 0 and 1"),
         ({"data": {"label_fraction": 1.2}}, "data.label_fraction", "at most 1"),
@@ -132,6 +142,15 @@ def test_bad_input_is_one_sentence_that_names_the_field(values, field, words):
     assert caught.value.field == field
     assert words in str(caught.value)
     assert problems(values)[0][0] == field
+
+
+@pytest.mark.parametrize("asked", [{"repeats": 1}, {"repeats": 3, "temperature": 1.0},
+                                   {"repeats": 3, "temperature": None}])  # fmt: skip
+def test_a_server_may_be_asked_several_times_where_its_replies_differ(asked):
+    """At a temperature above 0, or at one that the server chooses."""
+    judge = {"kind": "endpoint", "model": "gpt-4", **asked}
+    config = RunConfig.parse({"data": {"dataset": "hh"}, "evaluation": {"judge": judge}})
+    assert config.evaluation.judge.repeats == asked["repeats"]
 
 
 @pytest.mark.parametrize("method", ["human_100", "human_labeled"])

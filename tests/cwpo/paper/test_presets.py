@@ -26,8 +26,12 @@ def test_every_table_has_a_sweep_and_a_small_one(table: str) -> None:
 
 
 def test_presets_depart_from_the_protocol_where_the_experiment_is_another_one_and_nowhere_else() -> None:
-    """The paper swaps chosen labels and judges the sources of its mixes apart; of ws without SFT it has the accuracy
-    alone."""
+    """The paper swaps chosen labels, of other pairs, and judges the sources of its mixes apart; of ws without SFT it
+    has the accuracy alone."""
+    attacked = (
+        "data.dataset hh-harmless (helpful pairs, attacked harmless ones, and a random 30 % of the harmless pool in "
+        "the unlabeled part)"
+    )
     found: dict[tuple[str, str], set[str]] = {}
     for preset in PAPER_PRESETS.values():
         for run in expand({**comparison(preset), "seed": 0}) if not preset.sandbox else ():
@@ -39,6 +43,7 @@ def test_presets_depart_from_the_protocol_where_the_experiment_is_another_one_an
                 f"data.swapped_labels {share} by chance (harmful pairs with large reward gaps)"
                 for share in ("0.05", "0.1", "0.15", "0.2")
             }
+            | {attacked}
             for metric in ("gra", "accuracy")
         },
         ("t24", "gra"): {"data.mix judged on all sources together (on harmless and helpful prompts apart)"},
@@ -91,4 +96,8 @@ def test_the_page_about_methods_has_the_departures_of_every_preset(capsys: pytes
     words = {name.strip("`"): said for name, _, said in lines}
     assert words["t1-opt"] == "none"
     assert words["t25"].count("by chance (harmful pairs with large reward gaps)") == 4
+    assert words["t25"].count("data.dataset hh-harmless (helpful pairs, attacked harmless ones, ") == 1
+    for table in ("T25", "F8"):
+        assert "harmless pairs alone" in published.TABLES[table].unanswered
+        assert "a random 30 % of the harmless pool" in published.TABLES[table].unanswered
     assert "data.mix judged on all sources together" in words["t24"]

@@ -18,6 +18,7 @@ WITH_MARGIN = [name for name, row in catalog.OBJECTIVES.items() if "margin" in r
 WEIGHTINGS = [name for name, row in catalog.WEIGHTINGS.items() if row.needs_margin]
 OF_METHODS = list(zip(METHODS, itertools.cycle(OBJECTIVES)))
 OF_WEIGHTINGS = list(zip(WEIGHTINGS, itertools.cycle(WITH_MARGIN)))
+HELD_OUT = 20  # prompts, tests/cwpo/recorded.py
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +61,20 @@ def test_a_method_goes_from_pairs_to_its_gra(start, method, objective):
     assert 0 <= result.evaluation["gra"] <= 1
     assert math.isfinite(result.stages["align"].summary["final_loss"])
     assert ("labels" in result.stages) == catalog.METHODS[method].needs_annotator
+
+
+@pytest.mark.parametrize(("method", "objective"), [("unbiased", "dpo"), ("weak", "gdpo"), ("weak", "fa")])
+def test_what_reads_the_annotator_s_chance_of_being_right_goes_to_its_gra_as_published(start, method, objective):
+    """Each pair's own flip rate in rDPO with its C (what the sum of the two weighted losses is), in GDPO and in FA-DPO,
+    where weights are 1. GRA is of all held-out prompts; with two answers each it is so many quarters of one."""
+    result = finished(start, method=method, objective=objective, top_percent=None, annotator={"calibrate": False})
+    found = result.evaluation
+    assert found["prompts"] == HELD_OUT == found["wins"] + found["ties"] + found["losses"]
+    assert 0 <= found["gra"] <= 1
+    assert 4 * HELD_OUT * found["gra"] == pytest.approx(round(4 * HELD_OUT * found["gra"]))
+    align = result.stages["align"].summary
+    assert align["pairs"] == align["pool"]
+    assert math.isfinite(align["final_loss"])
 
 
 @pytest.mark.parametrize("objective", ["kto", "orpo"])
@@ -123,6 +138,8 @@ def test_a_weighting_takes_the_place_of_the_method_s_own(start, weighting, objec
     votes = {"labels", "sft"} if "agreement" in row.reads else set()
     assert computed <= {"calibration", "align", "samples", "scores", "evaluation"} | votes
     assert math.isfinite(result.stages["align"].summary["final_loss"])
+    assert 0 <= result.evaluation["gra"] <= 1
+    assert result.evaluation["prompts"] == HELD_OUT
 
 
 def test_every_row_of_the_catalog_is_in_one_of_these_runs():

@@ -6,9 +6,11 @@ import pytest
 
 from app.reads import judges, results
 from cwpo.config.parts import JudgeConfig
-from cwpo.config.run import RunConfig
+from cwpo.config.presets import comparison
+from cwpo.config.run import RunConfig, expand
 from cwpo.errors import ConfigError
 from cwpo.paper import published
+from cwpo.paper.presets import PAPER_PRESETS
 from cwpo.stages.graph import build, gold_key
 from db import queries
 from db.records import RunRow
@@ -134,6 +136,24 @@ def test_a_server_that_nobody_named_is_said_before_anything_is_queued(
     assert "at most 24 questions" in judging.sentence(found)
     assert "at 2.5" in judging.sentence(found)
     assert "judge.example" not in str(place.config(**over).canonical())
+
+
+@pytest.mark.parametrize(("preset", "answers", "people"), [("t17-sandbox", 76_800, 8_000), ("t17-opt", 151_200, 6_000)])
+def test_the_presets_of_table_17_ask_about_human_labels_and_the_cost_before_launch_counts_them(
+    preset: str, answers: int, people: int
+) -> None:
+    """Both orders of the answers: of 48 runs × 400 prompts × 2 answers, and of 108 × 700. Beside them both orders of
+    1,000 pairs for each set of pairs, whatever method and objective: 4, as the sandbox draws its own under each seed,
+    and those of 3 datasets."""
+    stages = {
+        spec.fingerprint: (config, spec.settings)
+        for config in expand(comparison(PAPER_PRESETS[preset]))
+        for spec in build(config).values()
+    }
+    found = judging.of_plan(list(stages.values()), None)
+    assert found is not None
+    assert found.calls == answers + people
+    assert found.server == (0 if preset == "t17-sandbox" else found.calls)
 
 
 def test_table_17_is_answered_by_runs_with_a_judge_model() -> None:

@@ -25,7 +25,7 @@ def add_verbs(verbs: Any, verb: Callable[..., argparse.ArgumentParser]) -> None:
         help="a server of OpenAI's chat completions at CWPO_JUDGE_URL (default), a model here, or the sandbox's own",
     )  # fmt: skip
     judge.add_argument("--set", metavar="FIELD=VALUE", action="append", default=[], dest="sets",
-                       help="another field of evaluation.judge, such as repeats=3 or human_labels=true")  # fmt: skip
+                       help="another field of evaluation.judge, as temperature=1 or human_labels=true")  # fmt: skip
     judge.add_argument("--plan", action="store_true", help="say what it would take; ask nothing")
     card = verb(verbs, "card", _card, "try the gold reward of runs on pairs with human labels: can it be believed?")
     card.add_argument("runs", type=int, nargs="+", metavar="RUN", help="run numbers")
