@@ -20,8 +20,8 @@ LOSS_ALONE = (
 )
 
 # How often 95 % intervals of one GRA hold the truth, in percent, in the simulated setting where they do least often and
-# in the one where they do most, by number of seeds (benchmarks/results/rule.json, docs/statistics.md). `AT_AN_EDGE`: the
-# least where seeds move a GRA of 97 % by 6 points, so that many a seed would be at 100 %.
+# in the one where they do most, by number of seeds (benchmarks/results/rule.json, docs/statistics.md). `AT_AN_EDGE`:
+# the least where seeds move a GRA of 97 % by 6 points, so that many a seed would be at 100 %.
 HELD: Mapping[int, tuple[int, int]] = {
     1: (94, 99), 2: (94, 100), 3: (94, 100), 4: (94, 100), 5: (94, 100), 8: (94, 100),
 }  # fmt: skip
