@@ -256,6 +256,7 @@ class Speed:
         adapters, whole models by whole ones, where there are any."""
         devices = DEVICES if kind in KINDS and KINDS[kind].light else (device,)
         seen = [done for name in devices for done in self._seen.get((kind, model, name), [])]
+        seen = [done for done in seen if done.work.judge in (work.judge, None)]
         if not seen:
             return None
         seen = [done for done in seen if done.work.adapters == work.adapters] or seen
@@ -314,7 +315,16 @@ def work_of(stage: Settings, config: RunConfig, pairs: int | None) -> Work:
         adapters=isinstance(stage, PreferenceSettings) and stage.lora is not None,
         longest=stage.decoding.max_new_tokens if isinstance(stage, SampleSettings) else None,
         texts=_texts(stage, config),
+        judge=_judge(stage, config),
     )
+
+
+def _judge(stage: Settings, config: RunConfig) -> str | None:
+    """Who scores answers; of a reward trained here, from which model."""
+    if not isinstance(stage, ScoreSettings):
+        return None
+    own = stage.gold_reward
+    return own.name if own.kind != "trained" else f"{own.name} {config.evaluation.gold_model or config.model.annotator}"
 
 
 def _texts(stage: Settings, config: RunConfig) -> str | None:

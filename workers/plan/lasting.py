@@ -20,12 +20,14 @@ class Lasting:
 class Work:
     """How much a stage has to do, in what its seconds grow with, None where the mean has to serve; and whether it
     trains adapters alone. longest: tokens that an answer may have, where it writes answers. texts: which data it reads,
-    and how, where it reads pairs: what says the same here has as many tokens a pair."""
+    and how, where it reads pairs: what says the same here has as many tokens a pair. judge: who scores, where answers
+    are scored: an oracle is no measure of a model."""
 
     size: float | None = None
     adapters: bool = False
     longest: int | None = None
     texts: str | None = None
+    judge: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -183,6 +183,18 @@ def test_another_model_or_device_was_not_measured() -> None:
     assert "evaluation" not in moved.unmeasured  # light work is the same everywhere
 
 
+def test_scores_of_another_judge_say_nothing_of_these() -> None:
+    """A reward model that was trained here takes seconds a prompt, the sandbox's oracle next to none."""
+    trained = measured_run(100.0, evaluation={"gold_reward": "trained"})
+    assert seconds_of(planned({}, known(*trained)))["scores"] is None
+    both = known(*trained, *measured_run(1.0))
+    assert seconds_of(planned({}, both))["scores"] == pytest.approx(2)
+    own = planned({"evaluation": {"gold_reward": "trained"}}, both)
+    assert seconds_of(own)["scores"] == pytest.approx(200)
+    larger = planned({"evaluation": {"gold_reward": "trained", "gold_model": "sandbox/opt-96"}}, both)
+    assert seconds_of(larger)["scores"] is None
+
+
 def test_work_that_other_runs_have_queued_is_waited_for_and_said() -> None:
     """Nothing of it is new, and its time is not none: the tiles and the sentence say the same."""
     measured = known(*measured_run(1.0))
