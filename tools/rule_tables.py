@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.rule import DOUBTED, FILE, stored
+from benchmarks.rule import POWER as POWERS
 from tools.generated import brought
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "statistics.md"
@@ -57,9 +58,11 @@ def cells(part: Part) -> str:
 def tables(part: Part) -> str:
     """Errors and power of whole tables of differences, before → now."""
     counts = part["tables_per_cell"]
+    again = max((row["tables"] for row in part["rows"] if "tables" in row), default=0)
+    more = f" ({again:,} and {POWERS * again:,} where error or power seemed wrong: ×)" if again else ""
     lines = [
         f"Errors of {counts['tables']:,} tables a cell, ±{_error(counts['tables']):.0f} points at 5 %; power of "
-        f"{counts['power']:,}, ±{100 * math.sqrt(0.16 / counts['power']):.0f} points:\n",
+        f"{counts['power']:,}, ±{100 * math.sqrt(0.16 / counts['power']):.0f} points{more}:\n",
         "| seeds | prompts | SD between seeds | differences | error of a table, % | power at 8 points, % | stated "
         "effect, points | power at it, % |",
         "|---|---|---|---|---|---|---|---|",
@@ -68,7 +71,7 @@ def tables(part: Part) -> str:
         spread = f"{100 * row['seed_sd']:g}{', ½ to 2 times' if row['uneven'] else ''}"
         figures = (_change(row, name, digits) for name, digits in
                    (("family_wise", 0), ("power_fixed", 0), ("stated", 1), ("power_stated", 0)))  # fmt: skip
-        cell = f"| {row['seeds']} | {_asked(row)} | {spread} | {row['differences']} |"
+        cell = f"| {row['seeds']}{' ×' if 'tables' in row else ''} | {_asked(row)} | {spread} | {row['differences']} |"
         lines.append(f"{cell} {' | '.join(figures)} |")
     return "\n".join([*lines, "", *_powers(part)]) + "\n"
 
