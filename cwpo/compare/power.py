@@ -16,17 +16,15 @@ from cwpo.data.related.clusters import task_of
 from cwpo.data.related.outcomes import CLUSTER, clusters_at, clusters_in
 from cwpo.sandbox import world
 from cwpo.statistics.intervals import paired_difference
-from cwpo.statistics.planning import MOST_PROMPTS, fewest, planned_detectable, planned_half_width
+from cwpo.statistics.planning import CLOSE, MOST_PROMPTS, MOST_SEEDS, fewest, planned_detectable, planned_half_width
 from cwpo.statistics.simultaneous import EQUIVALENT
 
 SEED_SD = 0.03  # SD of a difference between seeds: the median over 78 differences of docs/study.md
 EFFECTS = (0.01, 0.02, 0.04)  # differences that a plan says the need of
 MORE_PROMPTS = 4  # times as many as planned
-MOST_SEEDS = 99
 FEWEST_PROMPTS = 20
 RELATED = 0.02  # correlation of what two related prompts say of a difference: the median of docs/study.md
 NEAR = 8  # seeds and times as many prompts as planned that are tried first
-CLOSE = 0.02  # a number of prompts is found to this share
 MOST_COMPARISONS = 50  # beyond it the rule hardly changes
 NO_SETTING = ("seed", "name", "execution")
 LEAST_DF = 3  # with fewer degrees of freedom a measured SD may be anything

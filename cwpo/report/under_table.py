@@ -6,11 +6,12 @@ from datetime import datetime
 from typing import Protocol
 
 from cwpo.compare.gra import DifferenceRow, GraRow
-from cwpo.compare.power import MOST_SEEDS, prompts_for_equivalence
+from cwpo.compare.power import prompts_for_equivalence
 from cwpo.config import catalog
 from cwpo.config.dotted import without
 from cwpo.config.run import RunConfig
 from cwpo.report.numbers import count
+from cwpo.statistics.planning import MOST_SEEDS
 from cwpo.statistics.simultaneous import SMALL
 
 LOSS_ALONE = (

@@ -119,23 +119,3 @@ def fewest(
         met = 1 / inverse if inverse > 0 else high
         tried = round(met * (1 - within / 2) if points[-1][1] <= wanted else met * (1 + within / 2))
     return high
-
-
-def seeds_needed(
-    effect: float,
-    *,
-    prompts: int,
-    seed_sd: float,
-    samples: int = 1,
-    comparisons: int = 1,
-    worth: float = 1.0,
-    most: int = MOST_SEEDS,
-) -> int | None:
-    """The fewest seeds, two at least, that find `effect` 4 times in 5; None where not even `most` do."""
-
-    def least(seeds: int) -> float | None:
-        return planned_detectable(
-            prompts=prompts, seeds=seeds, seed_sd=seed_sd, samples=samples, comparisons=comparisons, worth=worth
-        )
-
-    return fewest(least, effect, low=1, high=most, near=8)

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 
-from cwpo.compare.power import MOST_SEEDS, Power, Prompts, SeedSpread
+from cwpo.compare.power import Power, Prompts, SeedSpread
 from cwpo.report.numbers import NOTHING, count, duration, number, size
 from cwpo.stages.kinds import label_of
+from cwpo.statistics.planning import MOST_SEEDS
 from workers.plan.estimate import Plan
 from workers.plan.eta import Eta, StageTime
 

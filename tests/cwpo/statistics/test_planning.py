@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cwpo.statistics.planning import fewest, planned_detectable, planned_half_width, seeds_needed
+from cwpo.statistics.planning import MOST_SEEDS, fewest, planned_detectable, planned_half_width
 from cwpo.statistics.simultaneous import Gap, together
 
 
@@ -45,10 +45,14 @@ def test_more_of_anything_but_spread_and_comparisons_sees_less() -> None:
 
 def test_the_seeds_needed_are_the_fewest() -> None:
     plan = {"prompts": 400, "seed_sd": 0.03, "comparisons": 2}
-    need = seeds_needed(0.04, **plan)  # type: ignore[arg-type]
+
+    def needed(effect: float) -> int | None:
+        return fewest(lambda seeds: points_of(**plan, seeds=seeds), effect, low=1, high=MOST_SEEDS, near=8)
+
+    need = needed(0.04)
     assert need is not None
     assert points_of(**plan, seeds=need) <= 0.04 < points_of(**plan, seeds=need - 1)
-    assert seeds_needed(0.001, **plan) is None  # type: ignore[arg-type]
+    assert needed(0.001) is None
 
 
 def test_the_fewest_are_found_in_few_tries() -> None:
