@@ -16,7 +16,15 @@ from cwpo.data.related.clusters import task_of
 from cwpo.data.related.outcomes import CLUSTER, clusters_at, clusters_in
 from cwpo.sandbox import world
 from cwpo.statistics.intervals import paired_difference
-from cwpo.statistics.planning import CLOSE, MOST_PROMPTS, MOST_SEEDS, fewest, planned_detectable, planned_half_width
+from cwpo.statistics.planning import (
+    CLOSE,
+    DISCORDANT,
+    MOST_PROMPTS,
+    MOST_SEEDS,
+    fewest,
+    planned_detectable,
+    planned_half_width,
+)
 from cwpo.statistics.simultaneous import EQUIVALENT
 
 SEED_SD = 0.03  # SD of a difference between seeds: the median over 78 differences of docs/study.md
@@ -27,16 +35,19 @@ RELATED = 0.02  # correlation of what two related prompts say of a difference: t
 NEAR = 8  # seeds and times as many prompts as planned that are tried first
 MOST_COMPARISONS = 50  # beyond it the rule hardly changes
 NO_SETTING = ("seed", "name", "execution")
+SINGLE = (0.0, 0.5, 1.0)  # outcomes of one answer to a prompt: worse, a tie, better
 LEAST_DF = 3  # with fewer degrees of freedom a measured SD may be anything
 
 
 @dataclass(frozen=True, kw_only=True)
 class SeedSpread:
-    """SD of a difference between two methods from seed to seed; `comparisons`: it was measured in, 0 = assumed, and
-    `looked`: whether earlier runs were asked for it. Of the prompts that those answered: the share that is left where
-    related ones count as one, and how likely two of them are related."""
+    """SD of a difference between two methods from seed to seed, and the share of prompts that change their winner
+    between these under one seed (mean squared difference of single outcomes), None where it is not known.
+    `comparisons`: they were measured in, 0 = assumed; `looked`: whether earlier runs were asked for it. Of the prompts
+    that those answered: the share that is left where related ones count as one, and how likely two are related."""
 
     sd: float = SEED_SD
+    discordant: float | None = None
     comparisons: int = 0
     looked: bool = True
     unrelated: float | None = None
@@ -97,7 +108,11 @@ def planned(configs: Sequence[RunConfig], spread: SeedSpread) -> Power:
     samples = min(config.evaluation.samples for config in configs)
     settings = {repr(sorted(without(config.canonical(), NO_SETTING).items())) for config in configs}
     comparisons = max(len(settings) - 1, 1)
-    table = {"seed_sd": round(spread.sd, 4), "samples": samples, "comparisons": min(comparisons, MOST_COMPARISONS)}
+    discordant = DISCORDANT if spread.discordant is None else spread.discordant
+    table = {
+        "seed_sd": round(spread.sd, 4), "discordant": round(discordant, 3), "samples": samples,
+        "comparisons": min(comparisons, MOST_COMPARISONS),
+    }  # fmt: skip
     return Power(
         prompts=prompts,
         seeds=seeds,
@@ -173,20 +188,23 @@ def measured_spread(runs: Sequence[ComparedRun], outcomes: pd.DataFrame) -> Seed
     settings = [{run.seed: run for run in reversed(group)} for group in groups.values()]  # of one seed the first run
     wide = outcomes.pivot_table(index="run_id", columns="prompt_id", values="outcome")
     clusters = clusters_in(outcomes)
-    found: list[tuple[float, int]] = []
+    found: list[_Moved] = []
     earlier: list[dict[int, ComparedRun]] = []
     for mine in settings:
         pairs = next((pairs for its in earlier if len(pairs := _comparable(mine, its)) > 1), [])
         earlier.append(mine)
-        if not pairs:
-            continue
-        sd = _seed_sd(wide, [one.id for one, _ in pairs], [other.id for _, other in pairs], clusters)
-        if sd is not None:
-            found.append((sd, len(pairs) - 1))
-    if sum(df for _, df in found) < LEAST_DF:
+        moved = _moved(wide, [one.id for one, _ in pairs], [other.id for _, other in pairs], clusters)
+        if moved is not None:
+            found.append(moved)
+    seen = [moved for moved in found if moved.discordant is not None]
+    if sum(moved.df for moved in found) < LEAST_DF:
         return SeedSpread(**_relations(outcomes))
-    pooled = sum(df * sd**2 for sd, df in found) / sum(df for _, df in found)
-    return SeedSpread(sd=float(np.sqrt(pooled)), comparisons=len(found), **_relations(outcomes))
+    return SeedSpread(
+        sd=float(np.sqrt(np.average([moved.sd**2 for moved in found], weights=[moved.df for moved in found]))),
+        discordant=float(np.mean([moved.discordant for moved in seen])) if len(seen) == len(found) else None,
+        comparisons=len(found),
+        **_relations(outcomes),
+    )
 
 
 def _relations(outcomes: pd.DataFrame) -> dict[str, Any]:
@@ -207,10 +225,26 @@ def _comparable(
     ]
 
 
-def _seed_sd(wide: pd.DataFrame, mine: Sequence[int], its: Sequence[int], clusters: Mapping[str, str]) -> float | None:
-    """SD between seeds of one paired difference, on the prompts that all of these runs answered."""
+@dataclass(frozen=True, kw_only=True)
+class _Moved:
+    """One paired difference under several seeds: its SD between them with its degrees of freedom, and the mean square
+    of a prompt's difference, where outcomes are of single answers."""
+
+    sd: float
+    df: int
+    discordant: float | None
+
+
+def _moved(wide: pd.DataFrame, mine: Sequence[int], its: Sequence[int], clusters: Mapping[str, str]) -> _Moved | None:
+    """On the prompts that all of these runs answered; None where fewer than two are, or one seed."""
+    if len(mine) < 2:
+        return None
     shared = wide.loc[[*mine, *its]].dropna(axis="columns")
     if shared.shape[1] < 2:
         return None
-    together = clusters_at(clusters, shared.columns)
-    return paired_difference(shared.loc[list(mine)], shared.loc[list(its)], together).seed_sd
+    first, second = shared.loc[list(mine)].to_numpy(), shared.loc[list(its)].to_numpy()
+    sd = paired_difference(first, second, clusters_at(clusters, shared.columns)).seed_sd
+    if sd is None:
+        return None
+    single = bool(np.isin(shared.to_numpy(), SINGLE).all())
+    return _Moved(sd=sd, df=len(mine) - 1, discordant=float(((first - second) ** 2).mean()) if single else None)

@@ -6,7 +6,7 @@ from datetime import datetime
 from cwpo.compare.power import Power, Prompts, SeedSpread
 from cwpo.report.numbers import NOTHING, count, duration, number, size
 from cwpo.stages.kinds import label_of
-from cwpo.statistics.planning import MOST_SEEDS
+from cwpo.statistics.planning import DISCORDANT, MOST_SEEDS
 from workers.plan.estimate import Plan
 from workers.plan.eta import Eta, StageTime
 
@@ -206,15 +206,22 @@ def power_sentence(power: Power) -> str:
     )
     if power.seeds == 1:
         words += ", as far as prompts tell; what another seed would change is not in it"
-    return f"{words}. SD between seeds {number(100 * spread.sd, 1)} points, {_source(spread)}.{_unknown(prompts)}"
+    return f"{words}. {_source(spread)}{_unknown(prompts)}"
 
 
 def _source(spread: SeedSpread) -> str:
+    """How far differences move, and where that is from."""
+    sd = f"SD between seeds {number(100 * spread.sd, 1)} points"
+    share = DISCORDANT if spread.discordant is None else spread.discordant
+    change = f"{number(100 * share, 0)} % of prompts change their winner"
     if spread.comparisons:
-        return f"measured in {_counted(spread.comparisons, 'earlier difference')} on this dataset"
+        measured = f"measured in {_counted(spread.comparisons, 'earlier difference')} on this dataset"
+        if spread.discordant is None:
+            return f"{sd}, {measured}. {change}: assumed."
+        return f"{sd}, and {change}: {measured}."
     if not spread.looked:
-        return "assumed: no earlier runs were looked at"
-    return "assumed: this dataset has no two methods with two seeds yet"
+        return f"{sd}, and {change}: assumed, no earlier runs were looked at."
+    return f"{sd}, and {change}: assumed, as this dataset has no two methods with two seeds yet."
 
 
 def _unknown(prompts: Prompts) -> str:

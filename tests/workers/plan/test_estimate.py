@@ -436,6 +436,9 @@ def test_the_spread_between_seeds_is_measured_where_two_settings_share_seeds() -
     alone = intervals.paired_difference(wide.loc[list(range(10, 19))], wide.loc[list(range(9))])
     assert (found.sd, found.comparisons) == (pytest.approx(alone.seed_sd), 1)
     assert 0.04 < found.sd < 0.09
+    changed = (wide.loc[list(range(10, 19))].to_numpy() != wide.loc[list(range(9))].to_numpy()).mean()
+    assert found.discordant == pytest.approx(changed)
+    assert 0.27 < changed < 0.33
     assert power.measured_spread(runs[:1], outcomes) == power.SeedSpread()
     assert power.measured_spread([run for run in runs if run.seed < 3], outcomes) == power.SeedSpread()
     others = [dataclasses.replace(run, baseline="y") if run.group_key == "b" else run for run in runs]
@@ -444,6 +447,28 @@ def test_the_spread_between_seeds_is_measured_where_two_settings_share_seeds() -
     assert power.measured_spread(judged, outcomes) == power.SeedSpread()
     one_seed = [run for run in runs if run.seed == 0]
     assert power.measured_spread(one_seed, outcomes) == power.SeedSpread()
+
+
+def test_of_several_answers_a_prompt_the_change_of_winners_is_not_read() -> None:
+    """Their mean moves less than one answer does."""
+    runs, outcomes = tables(np.random.default_rng(3), seeds=9, prompts=800, sd=0.06)
+    found = power.measured_spread(runs, outcomes.assign(outcome=outcomes["outcome"].replace(1.0, 0.75)))
+    assert (found.comparisons, found.discordant) == (1, None)
+
+
+def test_methods_that_change_fewer_winners_are_told_apart_sooner() -> None:
+    configs = expand(merged(BASE, {"data": {"test_prompts": 400}, "seed": list(range(8))}))
+    assumed, few = (
+        power.planned(configs, power.SeedSpread(sd=0.01, discordant=share, comparisons=2)) for share in (None, 0.1)
+    )
+    assert assumed.detectable is not None
+    assert few.detectable is not None
+    assert few.detectable < 0.8 * assumed.detectable
+    assert (
+        "SD between seeds 1.0 points, and 10 % of prompts change their winner: measured in 2 "
+        in words.power_sentence(few)
+    )
+    assert "on this dataset. 30 % of prompts change their winner: assumed." in words.power_sentence(assumed)
 
 
 def test_related_prompts_are_one_in_the_spread_between_seeds() -> None:
@@ -492,7 +517,7 @@ def test_a_plan_says_what_would_find_less_and_counts_settings_and_samples() -> N
     assert (power.planned(sampled, power.SeedSpread()).detectable or 1) < few.detectable
     assert [need.effect for need in few.needs] == [0.01, 0.02, 0.04]
     sentence = words.power_sentence(few)
-    assert "SD between seeds 3.0 points, assumed" in sentence
+    assert "SD between seeds 3.0 points, and 30 % of prompts change their winner: assumed, as this dataset" in sentence
     assert sentence.startswith(
         f"400 prompts (204 where related ones count as one) × 2 answers and 3 seeds: a difference of "
         f"{100 * few.detectable:.1f} points between two methods is found four times in five."
@@ -510,7 +535,7 @@ def test_the_command_line_prints_the_plan_and_submits_nothing(
     assert "4 runs: 2 methods × 2 seeds." in said
     assert "Alignment 4 0 0" in said
     assert "The time is unknown" in said
-    assert "assumed: this dataset has no two methods with two seeds yet" in said
+    assert "assumed, as this dataset has no two methods with two seeds yet" in said
     assert api.plan(workplace.sweep(method=["weak", "cw"], seed=[0, 1])).stages_done == 0
     with reading() as session:
         assert queries.list_runs(session).rows == ()

@@ -127,7 +127,10 @@ def test_the_verb_plan_says_what_its_runs_can_see(tmp_path: Path, capsys: pytest
     config.write_text("method: [cw, weak]\nseed: [0, 1, 2, 3]\ndata: {dataset: hh-harmless, test_prompts: 400}\n")
     assert main.main(["plan", str(config), "--gpu", "48"]) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "SD between seeds 3.0 points, assumed: no earlier runs were looked at." in said
+    assert (
+        "SD between seeds 3.0 points, and 30 % of prompts change their winner: assumed, no earlier runs were looked at."
+        in said
+    )
     assert "What would find 1, 2 and 4 points" in said
     assert "4 points" in said
     expected = power.planned(expand(read_config(config, [])), SeedSpread()).detectable
