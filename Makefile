@@ -27,7 +27,9 @@ INSTALLED_FROM += other-torch
 endif
 endif
 
-TEST_PROCESSES ?= 3
+# One more than processors, as tests also wait; from three to eight.
+TEST_PROCESSES ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); n=$$((n + 1)); \
+    echo $$((n < 3 ? 3 : n > 8 ? 8 : n)))
 PYTEST_ARGS ?=
 PAIRS ?=
 BENCHMARKS ?=
@@ -74,7 +76,7 @@ chaos-long: $(VENV)/.ready-dev
 check: $(VENV)/.ready-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/mypy --num-workers auto
 	$(BIN)/lint-imports
 	$(BIN)/python tools/tree.py
 

@@ -9,6 +9,7 @@ from app.untrusted import SHOWN_AT_FIRST, SHOWN_AT_MOST, capped, marked, visible
 
 Ink = Literal["blue", "gray"]
 NO_BREAK = "\u00a0"
+MAY_BREAK = "\u200b"  # of no width
 
 
 def show_text(text: object, *, key: str, limit: int = SHOWN_AT_FIRST) -> None:
@@ -42,14 +43,15 @@ def show_marked(pieces: Sequence[tuple[str, Ink | None]]) -> None:
 
 
 def show_tokens(tokens: Sequence[str], counted: Sequence[bool], markers: Sequence[bool]) -> None:
-    """Tokens side by side, those that count on blue, markers bold; spaces and line ends as signs."""
+    """Tokens side by side, those that count on blue, markers bold; spaces and line ends as signs. A narrow page breaks
+    the line between tokens."""
     chips = []
     for token, own, marker in zip(tokens, counted, markers, strict=True):
         said = marked(token.replace(" ", "·").replace("\n", "⏎").replace("\t", "⇥"))
         chips.append(f":{'blue' if own else 'gray'}-background[{f'**{said}**' if marker else said}]")
         if "\n" in token:
             chips.append("  \n")
-    st.markdown("".join(chips))
+    st.markdown(MAY_BREAK.join(chips))
 
 
 def _indented(line: str) -> str:
