@@ -50,8 +50,8 @@ fi
 if [ "$extra" = dev ]; then what='.[dev]'; else what='.'; fi
 echo "Installing what pyproject.toml lists into $venv (a few minutes the first time)"
 pip install --quiet --no-compile -c "${CONSTRAINTS:-requirements.lock}" -e "$what"
-# pip would compile one file after the other; all processors take a third of the time. What cannot be compiled for this
-# Python, and the tests of packages, are left as they are.
+# pip would compile one file after the other. What cannot be compiled for this Python, and the tests of packages, are
+# left as they are.
 "$venv/bin/python" -m compileall -qq -j 0 -x '/tests?/' "$venv/lib" || :
 touch "$venv/.ready-run"
 if [ "$extra" = dev ]; then touch "$venv/.ready-dev"; fi

@@ -36,9 +36,10 @@ def planned_detectable(
 
     `prompts` counts related ones as one, as tables do, and each of these is `worth` so many independent prompts.
     `seed_sd` is the SD of a difference between seeds (0.02 = 2 points); `samples` per prompt average the noise that
-    does not last. One seed is taken as it is: what another one would change is not in it.
+    does not last. One seed is taken as it is: what another one would change is not in it. Fewer `discordant` prompts
+    than `LASTING` count as that many.
     """
-    design = _design(prompts, seeds, seed_sd, samples, comparisons, discordant, worth)
+    design = _design(prompts, seeds, seed_sd, samples, comparisons, max(discordant, LASTING), worth)
     found = detectable(design, np.array([seed_sd]))
     return float(found[0]) if found[0] < 1 else None
 
@@ -54,9 +55,8 @@ def _design(
     prompts: int, seeds: int, seed_sd: float, samples: int, comparisons: int, discordant: float, worth: float
 ) -> Design:
     """What the power of such a table follows from."""
-    lasting = min(LASTING, discordant)
-    noise = (discordant - lasting) / samples / (prompts * worth)
-    rest = lasting / (prompts * worth) + noise / seeds
+    noise = (discordant - LASTING) / samples / (prompts * worth)
+    rest = LASTING / (prompts * worth) + noise / seeds
     df = float(seeds - 1) + min(float(seeds - 1) * (comparisons - 1), OTHERS)
     law = errors(
         np.full(comparisons, (seed_sd**2 + noise) * df),

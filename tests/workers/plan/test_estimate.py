@@ -456,6 +456,16 @@ def test_of_several_answers_a_prompt_the_change_of_winners_is_not_read() -> None
     assert (found.comparisons, found.discordant) == (1, None)
 
 
+def test_of_methods_that_gave_the_same_winners_a_plan_still_doubts() -> None:
+    runs, outcomes = tables(np.random.default_rng(3), seeds=4, prompts=100, sd=0.0)
+    spread = power.measured_spread(runs, outcomes.assign(outcome=1.0))
+    assert (spread.sd, spread.discordant, spread.comparisons) == (0.0, 0.0, 1)
+    configs = expand(merged(BASE, {"data": {"test_prompts": 100}, "seed": [0, 1]}))
+    detectable = power.planned(configs, spread).detectable
+    assert detectable is not None
+    assert detectable > 0.03  # of 100 prompts three may differ unseen
+
+
 def test_methods_that_change_fewer_winners_are_told_apart_sooner() -> None:
     configs = expand(merged(BASE, {"data": {"test_prompts": 400}, "seed": list(range(8))}))
     assumed, few = (
