@@ -1,9 +1,10 @@
 """What a planned comparison can see, with the spread between seeds as measured before, and what would see more."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from cwpo.statistics.intervals import paired_difference
 from cwpo.statistics.planning import (
     CLOSE,
     DISCORDANT,
+    LASTING,
     MOST_PROMPTS,
     MOST_SEEDS,
     fewest,
@@ -35,14 +37,13 @@ RELATED = 0.02  # correlation of what two related prompts say of a difference: t
 NEAR = 8  # seeds and times as many prompts as planned that are tried first
 MOST_COMPARISONS = 50  # beyond it the rule hardly changes
 NO_SETTING = ("seed", "name", "execution")
-SINGLE = (0.0, 0.5, 1.0)  # outcomes of one answer to a prompt: worse, a tie, better
 LEAST_DF = 3  # with fewer degrees of freedom a measured SD may be anything
 
 
 @dataclass(frozen=True, kw_only=True)
 class SeedSpread:
     """SD of a difference between two methods from seed to seed, and the share of prompts that change their winner
-    between these under one seed (mean squared difference of single outcomes), None where it is not known.
+    between these under one seed with one answer each (mean squared difference), None where it is not known.
     `comparisons`: they were measured in, 0 = assumed; `looked`: whether earlier runs were asked for it. Of the prompts
     that those answered: the share that is left where related ones count as one, and how likely two are related."""
 
@@ -180,9 +181,10 @@ def _tasks(count: int, seed: int) -> tuple[int, ...]:
     return tuple(Counter(map(task_of, world.make_test_prompts(count, seed))).values())
 
 
-def measured_spread(runs: Sequence[ComparedRun], outcomes: pd.DataFrame) -> SeedSpread:
+def measured_spread(runs: Sequence[ComparedRun], outcomes: pd.DataFrame, samples: Mapping[int, int]) -> SeedSpread:
     """Pooled over paired differences: each setting against the first one before it with the same objective and, under
-    two seeds or more, the same baseline and judge. Too few of them say nothing of it."""
+    two seeds or more, the same baseline and judge. Too few of them say nothing of it. `samples`: answers to each prompt
+    by run; an outcome is their mean."""
     answered = set(outcomes["run_id"])
     groups = by_setting(run for run in runs if run.id in answered)
     settings = [{run.seed: run for run in reversed(group)} for group in groups.values()]  # of one seed the first run
@@ -193,7 +195,8 @@ def measured_spread(runs: Sequence[ComparedRun], outcomes: pd.DataFrame) -> Seed
     for mine in settings:
         pairs = next((pairs for its in earlier if len(pairs := _comparable(mine, its)) > 1), [])
         earlier.append(mine)
-        moved = _moved(wide, [one.id for one, _ in pairs], [other.id for _, other in pairs], clusters)
+        ids = [one.id for one, _ in pairs], [other.id for _, other in pairs]
+        moved = _moved(wide, *ids, clusters, {samples.get(run) for run in chain(*ids)})
         if moved is not None:
             found.append(moved)
     seen = [moved for moved in found if moved.discordant is not None]
@@ -228,14 +231,16 @@ def _comparable(
 @dataclass(frozen=True, kw_only=True)
 class _Moved:
     """One paired difference under several seeds: its SD between them with its degrees of freedom, and the mean square
-    of a prompt's difference, where outcomes are of single answers."""
+    of what a prompt's difference would be with one answer, where all runs have as many."""
 
     sd: float
     df: int
     discordant: float | None
 
 
-def _moved(wide: pd.DataFrame, mine: Sequence[int], its: Sequence[int], clusters: Mapping[str, str]) -> _Moved | None:
+def _moved(
+    wide: pd.DataFrame, mine: Sequence[int], its: Sequence[int], clusters: Mapping[str, str], samples: Set[int | None]
+) -> _Moved | None:
     """On the prompts that all of these runs answered; None where fewer than two are, or one seed."""
     if len(mine) < 2:
         return None
@@ -246,5 +251,12 @@ def _moved(wide: pd.DataFrame, mine: Sequence[int], its: Sequence[int], clusters
     sd = paired_difference(first, second, clusters_at(clusters, shared.columns)).seed_sd
     if sd is None:
         return None
-    single = bool(np.isin(shared.to_numpy(), SINGLE).all())
-    return _Moved(sd=sd, df=len(mine) - 1, discordant=float(((first - second) ** 2).mean()) if single else None)
+    answers = next(iter(samples)) if len(samples) == 1 else None
+    square = float(((first - second) ** 2).mean())
+    return _Moved(sd=sd, df=len(mine) - 1, discordant=None if answers is None else _of_one_answer(square, answers))
+
+
+def _of_one_answer(square: float, answers: int) -> float:
+    """What the mean square of a difference between means of so many answers would be with one: all but what lasts is
+    averaged, as `planned_detectable` takes it."""
+    return min(LASTING + answers * (square - LASTING), 1.0) if square > LASTING else square

@@ -1,11 +1,13 @@
 """Clusters of held-out prompts out of the database: as the data stage stored them, else by the stored texts."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 import pytest
 
 from app.reads import judges, results
+from cwpo.config.run import RunConfig
 from db import queries
 from db.engine import Engines, read_scope, session_scope
 from db.records import NewStage
@@ -83,8 +85,10 @@ def test_verdicts_of_a_judge_model_come_with_clusters(database: Engines, monkeyp
 
 def test_the_spread_between_seeds_is_measured_with_clusters(database: Engines, monkeypatch: pytest.MonkeyPatch) -> None:
     evaluated(database, test_groups=[["q", "r"]])
-    read: list[pd.DataFrame] = []
+    read: list[tuple[pd.DataFrame, Mapping[int, int]]] = []
     monkeypatch.setattr(submitting, "reading", lambda: read_scope(database))
-    monkeypatch.setattr(submitting, "measured_spread", lambda rows, outcomes: read.append(outcomes))
+    monkeypatch.setattr(submitting, "measured_spread", lambda rows, *given: read.append(given))
     submitting.seed_spread("sandbox")
-    assert dict(zip(read[0]["prompt_id"], read[0]["cluster"], strict=True)) == {"p": "p", "q": "q", "r": "q"}
+    outcomes, samples = read[0]
+    assert dict(zip(outcomes["prompt_id"], outcomes["cluster"], strict=True)) == {"p": "p", "q": "q", "r": "q"}
+    assert samples == dict.fromkeys(outcomes["run_id"], RunConfig().evaluation.samples)

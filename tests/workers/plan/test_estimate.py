@@ -415,6 +415,9 @@ class Run:
     judge: str = "oracle"
 
 
+ONE = dict.fromkeys(range(20), 1)  # answers to each prompt of those runs
+
+
 def tables(rng: np.random.Generator, seeds: int, prompts: int, sd: float) -> tuple[list[Run], pd.DataFrame]:
     """Two settings whose difference moves by `sd` with the seed; 3 of 10 prompts change their winner."""
     runs = [Run(id=10 * place + seed, group_key="ab"[place], seed=seed) for place in (0, 1) for seed in range(seeds)]
@@ -431,7 +434,7 @@ def tables(rng: np.random.Generator, seeds: int, prompts: int, sd: float) -> tup
 
 def test_the_spread_between_seeds_is_measured_where_two_settings_share_seeds() -> None:
     runs, outcomes = tables(np.random.default_rng(3), seeds=9, prompts=800, sd=0.06)
-    found = power.measured_spread(runs, outcomes)
+    found = power.measured_spread(runs, outcomes, ONE)
     wide = outcomes.pivot_table(index="run_id", columns="prompt_id", values="outcome")
     alone = intervals.paired_difference(wide.loc[list(range(10, 19))], wide.loc[list(range(9))])
     assert (found.sd, found.comparisons) == (pytest.approx(alone.seed_sd), 1)
@@ -439,26 +442,31 @@ def test_the_spread_between_seeds_is_measured_where_two_settings_share_seeds() -
     changed = (wide.loc[list(range(10, 19))].to_numpy() != wide.loc[list(range(9))].to_numpy()).mean()
     assert found.discordant == pytest.approx(changed)
     assert 0.27 < changed < 0.33
-    assert power.measured_spread(runs[:1], outcomes) == power.SeedSpread()
-    assert power.measured_spread([run for run in runs if run.seed < 3], outcomes) == power.SeedSpread()
+    assert power.measured_spread(runs[:1], outcomes, ONE) == power.SeedSpread()
+    assert power.measured_spread([run for run in runs if run.seed < 3], outcomes, ONE) == power.SeedSpread()
     others = [dataclasses.replace(run, baseline="y") if run.group_key == "b" else run for run in runs]
-    assert power.measured_spread(others, outcomes) == power.SeedSpread()
+    assert power.measured_spread(others, outcomes, ONE) == power.SeedSpread()
     judged = [dataclasses.replace(run, judge="y") if run.group_key == "b" else run for run in runs]
-    assert power.measured_spread(judged, outcomes) == power.SeedSpread()
+    assert power.measured_spread(judged, outcomes, ONE) == power.SeedSpread()
     one_seed = [run for run in runs if run.seed == 0]
-    assert power.measured_spread(one_seed, outcomes) == power.SeedSpread()
+    assert power.measured_spread(one_seed, outcomes, ONE) == power.SeedSpread()
 
 
-def test_of_several_answers_a_prompt_the_change_of_winners_is_not_read() -> None:
-    """Their mean moves less than one answer does."""
-    runs, outcomes = tables(np.random.default_rng(3), seeds=9, prompts=800, sd=0.06)
-    found = power.measured_spread(runs, outcomes.assign(outcome=outcomes["outcome"].replace(1.0, 0.75)))
-    assert (found.comparisons, found.discordant) == (1, None)
+def test_of_several_answers_a_prompt_the_share_is_that_of_one() -> None:
+    """Two answers each: the difference of their means moves by half as much in the square."""
+    rng = np.random.default_rng(3)
+    runs, once = tables(rng, seeds=9, prompts=800, sd=0.06)
+    twice = once.assign(outcome=(once["outcome"] + tables(rng, seeds=9, prompts=800, sd=0.06)[1]["outcome"]) / 2)
+    one, two = power.measured_spread(runs, once, ONE), power.measured_spread(runs, twice, dict.fromkeys(ONE, 2))
+    assert one.discordant is not None
+    assert two.discordant == pytest.approx(one.discordant, abs=0.02)
+    mixed = power.measured_spread(runs, once, ONE | {0: 2})
+    assert (mixed.sd, mixed.comparisons, mixed.discordant) == (one.sd, one.comparisons, None)
 
 
 def test_of_methods_that_gave_the_same_winners_a_plan_still_doubts() -> None:
     runs, outcomes = tables(np.random.default_rng(3), seeds=4, prompts=100, sd=0.0)
-    spread = power.measured_spread(runs, outcomes.assign(outcome=1.0))
+    spread = power.measured_spread(runs, outcomes.assign(outcome=1.0), ONE)
     assert (spread.sd, spread.discordant, spread.comparisons) == (0.0, 0.0, 1)
     configs = expand(merged(BASE, {"data": {"test_prompts": 100}, "seed": [0, 1]}))
     detectable = power.planned(configs, spread).detectable
@@ -486,10 +494,10 @@ def test_related_prompts_are_one_in_the_spread_between_seeds() -> None:
     runs, once = tables(np.random.default_rng(3), seeds=9, prompts=100, sd=0.0)
     copies = [once.assign(prompt_id=once["prompt_id"] + f".{copy}", cluster=once["prompt_id"]) for copy in range(4)]
     four = pd.concat(copies, ignore_index=True)
-    found = power.measured_spread(runs, four)
-    assert found.sd == pytest.approx(power.measured_spread(runs, once).sd)
+    found = power.measured_spread(runs, four, ONE)
+    assert found.sd == pytest.approx(power.measured_spread(runs, once, ONE).sd)
     assert (found.unrelated, found.same) == (0.25, pytest.approx(3 / 399))  # 100 clusters of 400; of 399 others 3
-    assert power.measured_spread(runs, four.drop(columns="cluster")).sd > found.sd + 0.01
+    assert power.measured_spread(runs, four.drop(columns="cluster"), ONE).sd > found.sd + 0.01
 
 
 @pytest.mark.parametrize(("prompts", "seeds", "sd"), [(512, 3, 0.015), (400, 8, 0.02), (700, 1, 0.0)])
