@@ -49,6 +49,7 @@ SEEDS = 1, 2, 3, 4, 5, 8
 PAPER_PROMPTS = 700
 VERDICT_MEANS = 0.65, 0.9
 DOUBTED, MORE = 0.94, 10  # cells of a single interval that cover less are drawn with so many times as many tables
+OF_ONE_SEED = 20_000  # tables of a cell of single intervals with one seed
 DOUBTED_ERROR, MORE_TABLES = 0.065, 5  # the same of tables, where more than that many find what is not there
 POWER = 2  # times as many tables for a power as for the error of a table
 
@@ -316,8 +317,13 @@ def single_row(
 
 
 def checked_row(cell: Single, count: int) -> dict[str, Any]:
-    """The row of a cell; one that seems to cover too little is drawn again, with more tables, and only these count."""
+    """The row of a cell; one that seems to cover too little is drawn again, with more tables, and only these count.
+    One seed is known more closely: coverage jumps from one number of wins to the next, and tables cost little, but for
+    the bootstrap of before."""
     row = single_row(cell, count)
+    if cell.seeds == 1:
+        rules = ("before", "after") if cell.samples == cell.per_cluster == 1 else ("after",)
+        return row | single_row(cell, OF_ONE_SEED, rules=rules, again=True) | {"tables": OF_ONE_SEED}
     if row["after_coverage"] >= DOUBTED:
         return row
     return single_row(cell, MORE * count, again=True) | {"tables": MORE * count}

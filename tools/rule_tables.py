@@ -23,10 +23,18 @@ def coverage(part: Part) -> str:
     """The lowest and the highest cell by number of seeds."""
     rows, count = part["rows"], part["tables_per_cell"]["singles"]
     asked = " or ".join(str(prompts) for prompts in sorted({row["prompts"] for row in rows}))
-    again = {row["tables"] for row in rows if "tables" in row}
-    more = (
-        f" ({max(again):,} where it seemed to be below {100 * DOUBTED:g} %, ±{_error(max(again)):.1f})" if again else ""
-    )
+    closely = [
+        f"{max(counts):,} {where}, ±{_error(max(counts)):.1f}"
+        for where, counts in (
+            ("with one seed", {row.get("tables", 0) for row in rows if row["seeds"] == 1}),
+            (
+                f"where it seemed to be below {100 * DOUBTED:g} %",
+                {row.get("tables", 0) for row in rows if row["seeds"] > 1},
+            ),
+        )
+        if any(counts)
+    ]
+    more = f" ({'; '.join(closely)})" if closely else ""
     lines = [f"{asked} prompts, {count:,} tables a cell, so ±{_error(count):.1f} points{more}:\n"]
     lines += ["| seeds | before | now |", "|---|---|---|"]
     for seeds, mine in _by(rows, "seeds"):

@@ -24,7 +24,7 @@ LOSS_ALONE = (
 # in the one where they do most, by number of seeds (benchmarks/results/rule.json, docs/statistics.md). `AT_AN_EDGE`:
 # the least where seeds move a GRA of 97 % by 6 points, so that many a seed would be at 100 %.
 HELD: Mapping[int, tuple[int, int]] = {
-    1: (94, 99), 2: (94, 100), 3: (94, 100), 4: (94, 100), 5: (94, 100), 8: (94, 100),
+    1: (91, 99), 2: (94, 100), 3: (94, 100), 4: (94, 100), 5: (94, 100), 8: (94, 100),
 }  # fmt: skip
 AT_AN_EDGE: Mapping[int, int] = {2: 83, 3: 89, 4: 90, 5: 92, 8: 93}
 NEAR_AN_END = 0.935  # GRA, or 1 − GRA, from which one seed is nearer to the simulated 97 % than to 90 %

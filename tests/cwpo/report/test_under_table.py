@@ -123,7 +123,7 @@ def test_how_often_intervals_hold_is_said_of_every_number_of_seeds() -> None:
     assert held_by_intervals([One(n_seeds=1)]) == ""
     assert held_by_single_runs([0.5, 0.9]) == ""
     near = (
-        "Simulated, 95 % intervals of GRA hold the truth in 94 to 99 % of cases with one seed and a GRA near 0 or "
+        "Simulated, 95 % intervals of GRA hold the truth in 91 to 99 % of cases with one seed and a GRA near 0 or "
         "100 %."
     )
     assert held_by_intervals([One(n_seeds=1, estimate=0.98)]) == near
@@ -137,7 +137,7 @@ def test_how_often_intervals_hold_is_said_of_every_number_of_seeds() -> None:
         "seeds move a GRA of 97 % by 6 points."
     )
     assert held_by_intervals([One(n_seeds=1, estimate=0.98), One(n_seeds=2)]).startswith(
-        "Simulated, 95 % intervals of GRA hold the truth in 94 to 99 % of cases with one seed and a GRA near 0 or 100 "
+        "Simulated, 95 % intervals of GRA hold the truth in 91 to 99 % of cases with one seed and a GRA near 0 or 100 "
         "% and in 94 to 100 % of cases with 2 seeds; in 83 %"
     )
 
@@ -170,7 +170,8 @@ def test_what_is_said_of_intervals_is_what_was_simulated() -> None:
     assert silent
     assert all(0.93 <= row["after_coverage"] <= 0.97 for row in silent)
     low = [row for row in rows if row["after_coverage"] < 0.93]
-    assert {(row["mean"], row["seed_sd"]) for row in low} == {(0.97, 0.06)}
+    corners = {(row["mean"], row["seed_sd"], row["seeds"] == 1) for row in low}
+    assert corners == {(0.97, 0.06, False), (0.995, 0.0, True)}
 
 
 def test_another_table_of_the_same_runs_says_how_many_differences_it_has() -> None:
