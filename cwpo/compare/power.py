@@ -54,6 +54,11 @@ class SeedSpread:
     unrelated: float | None = None
     same: float = 0.0
 
+    @property
+    def changed(self) -> float:
+        """The share of prompts that a plan takes to change their winner: as measured, else as assumed."""
+        return DISCORDANT if self.discordant is None else self.discordant
+
 
 @dataclass(frozen=True, kw_only=True)
 class Prompts:
@@ -109,9 +114,8 @@ def planned(configs: Sequence[RunConfig], spread: SeedSpread) -> Power:
     samples = min(config.evaluation.samples for config in configs)
     settings = {repr(sorted(without(config.canonical(), NO_SETTING).items())) for config in configs}
     comparisons = max(len(settings) - 1, 1)
-    discordant = DISCORDANT if spread.discordant is None else spread.discordant
     table = {
-        "seed_sd": round(spread.sd, 4), "discordant": round(discordant, 3), "samples": samples,
+        "seed_sd": round(spread.sd, 4), "discordant": round(spread.changed, 3), "samples": samples,
         "comparisons": min(comparisons, MOST_COMPARISONS),
     }  # fmt: skip
     return Power(
@@ -199,12 +203,12 @@ def measured_spread(runs: Sequence[ComparedRun], outcomes: pd.DataFrame, samples
         moved = _moved(wide, *ids, clusters, {samples.get(run) for run in chain(*ids)})
         if moved is not None:
             found.append(moved)
-    seen = [moved for moved in found if moved.discordant is not None]
     if sum(moved.df for moved in found) < LEAST_DF:
         return SeedSpread(**_relations(outcomes))
+    shares = [moved.discordant for moved in found if moved.discordant is not None]
     return SeedSpread(
         sd=float(np.sqrt(np.average([moved.sd**2 for moved in found], weights=[moved.df for moved in found]))),
-        discordant=float(np.mean([moved.discordant for moved in seen])) if len(seen) == len(found) else None,
+        discordant=float(np.mean(shares)) if len(shares) == len(found) else None,
         comparisons=len(found),
         **_relations(outcomes),
     )

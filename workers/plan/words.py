@@ -6,7 +6,7 @@ from datetime import datetime
 from cwpo.compare.power import Power, Prompts, SeedSpread
 from cwpo.report.numbers import NOTHING, count, duration, number, size
 from cwpo.stages.kinds import label_of
-from cwpo.statistics.planning import DISCORDANT, MOST_SEEDS
+from cwpo.statistics.planning import MOST_SEEDS
 from workers.plan.estimate import Plan
 from workers.plan.eta import Eta, StageTime
 
@@ -212,8 +212,7 @@ def power_sentence(power: Power) -> str:
 def _source(spread: SeedSpread) -> str:
     """How far differences move, and where that is from."""
     sd = f"SD between seeds {number(100 * spread.sd, 1)} points"
-    share = DISCORDANT if spread.discordant is None else spread.discordant
-    change = f"{number(100 * share, 0)} % of prompts change their winner"
+    change = f"{number(100 * spread.changed, 0)} % of prompts change their winner"
     if spread.comparisons:
         measured = f"measured in {_counted(spread.comparisons, 'earlier difference')} on this dataset"
         if spread.discordant is None:
