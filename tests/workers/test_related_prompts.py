@@ -7,17 +7,18 @@ import pandas as pd
 import pytest
 
 from app.reads import judges, results
-from cwpo.config.run import RunConfig
 from db import queries
 from db.engine import Engines, read_scope, session_scope
 from db.records import NewStage
 from db.repositories import evaluations, runs
+from tests.db.done import EVALUATION
 from tests.db.make import add_worker, claim, publish, submit
 from workers import related_prompts
 from workers.api import submitting
 
 FIRST = "\n\nHuman: Hello.\n\nAssistant:"
 PROMPTS = {"p": FIRST, "q": f"{FIRST} Hi.\n\nHuman: How are you?\n\nAssistant:", "r": "Sing a song."}
+ANSWERS = 3  # of each side to every prompt
 
 
 def evaluated(engines: Engines, **summary: Any) -> int:
@@ -32,6 +33,7 @@ def evaluated(engines: Engines, **summary: Any) -> int:
                 evaluations.add_prompts(session, claimed, rows)
             if kind == "evaluation":
                 evaluations.add_outcomes(session, claimed, [{"prompt_id": name, "outcome": 1.0} for name in PROMPTS])
+                evaluations.add_evaluation(session, claimed, EVALUATION | {"samples": ANSWERS})
             publish(session, claimed, **(summary if kind == "data" else {}))
     return run_id
 
@@ -91,4 +93,4 @@ def test_the_spread_between_seeds_is_measured_with_clusters(database: Engines, m
     submitting.seed_spread("sandbox")
     outcomes, samples = read[0]
     assert dict(zip(outcomes["prompt_id"], outcomes["cluster"], strict=True)) == {"p": "p", "q": "q", "r": "q"}
-    assert samples == dict.fromkeys(outcomes["run_id"], RunConfig().evaluation.samples)
+    assert samples == dict.fromkeys(outcomes["run_id"], ANSWERS)

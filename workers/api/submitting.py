@@ -7,7 +7,6 @@ from cwpo.compare.power import SeedSpread, measured_spread
 from cwpo.config.environment import settings
 from cwpo.config.parts import JudgeConfig
 from cwpo.config.run import MOST_RUNS, RunConfig, merged
-from cwpo.config.stored import read_stored
 from cwpo.errors import ConfigError
 from cwpo.stages.graph import build, checking, looking, rescoring
 from cwpo.stages.graph import judging as judging_of
@@ -120,8 +119,7 @@ def seed_spread(dataset: str) -> SeedSpread:
         filters = RunFilters(dataset=(dataset,), status=(DONE,))
         rows = queries.list_runs(session, filters=filters, after=None, limit=_MEASURED_RUNS).rows
         outcomes = related_prompts.outcomes(session, [row.id for row in rows])
-        configs = read_stored(queries.configs(session, [row.id for row in rows])).configs
-    return measured_spread(rows, outcomes, {run: config.evaluation.samples for run, config in configs.items()})
+    return measured_spread(rows, outcomes, {row.id: row.evaluation.samples for row in rows if row.evaluation})
 
 
 @needs(Role.RUNNER)
