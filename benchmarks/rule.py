@@ -1,11 +1,11 @@
 """What the rule of a comparison can do, before and after: coverage, family-wise error, power at the stated effect,
 verdicts on a paper's number. By simulation, seeded.
 
-    python -m benchmarks rule [--tables 400] [--small] [--only singles|tables|verdicts] [--processes 1]
+    python -m benchmarks rule [--tables 60] [--small] [--only singles|tables|verdicts] [--processes 1]
         [--out FILE.json]
 
-`--only` makes one part of the file anew, with its own counts; the others stay. `python -m tools.rule_tables --write`
-brings docs/statistics.md up to date.
+Without `--tables` every part has as many as the stored file: about two hours of one process. `--only` makes one part
+of the file anew; the others stay. `python -m tools.rule_tables --write` brings docs/statistics.md up to date.
 
 The world: a win has the chance that a probit of the method's mean, the prompt's difficulty (shared by all methods and
 seeds) and the method's own luck with the prompt give; a seed shifts that mean by a normal draw of `seed_sd`, in points
@@ -374,7 +374,8 @@ def verdict_row(seeds: int, seed_sd: float, count: int, mean: float = VERDICT_ME
 
 # --- the parts, each with its own counts ---
 
-PARTS = "singles", "tables", "verdicts"
+# What `--tables` is where it is not given; a cell of singles or of verdicts has five times as many.
+PARTS = {"singles": 60, "tables": 120, "verdicts": 200}
 FILE = Path(__file__).parent / "results" / "rule.json"
 
 
@@ -442,14 +443,14 @@ def _text(key: str, value: Any) -> str:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--anew", action="store_true", help="as for the other benchmarks; this one is always made anew")
-    parser.add_argument("--tables", type=int, default=400, help="simulated tables per cell")
-    parser.add_argument("--small", action="store_true", help="fewer cells: minutes instead of half an hour")
+    parser.add_argument("--tables", type=int, help=f"simulated tables per cell (usual: {PARTS})")
+    parser.add_argument("--small", action="store_true", help="fewer cells: minutes instead of hours")
     parser.add_argument("--only", choices=("", *PARTS), default="", help="the other parts of the file stay")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--out", type=Path, default=FILE)
     options = parser.parse_args(arguments)
     for name in (options.only,) if options.only else PARTS:
-        made = part(name, options.tables, small=options.small, processes=options.processes)
+        made = part(name, options.tables or PARTS[name], small=options.small, processes=options.processes)
         keep(options.out, name, made)
         show(name, made["rows"])
 
