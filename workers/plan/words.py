@@ -220,7 +220,7 @@ def _source(spread: SeedSpread) -> str:
         return f"{sd}, and {change}: {measured}."
     if not spread.looked:
         return f"{sd}, and {change}: assumed, no earlier runs were looked at."
-    return f"{sd}, and {change}: assumed, as this dataset has no two methods with two seeds yet."
+    return f"{sd}, and {change}: assumed, as this dataset has too few runs of several methods under the same seeds."
 
 
 def _unknown(prompts: Prompts) -> str:

@@ -404,7 +404,7 @@ def test_the_command_line_prints_the_plan_and_submits_nothing(
     assert "4 runs: 2 methods × 2 seeds." in said
     assert "Alignment 4 0 0" in said
     assert "The time is unknown" in said
-    assert "assumed, as this dataset has no two methods with two seeds yet" in said
+    assert "assumed, as this dataset has too few runs of several methods under the same seeds" in said
     assert api.plan(workplace.sweep(method=["weak", "cw"], seed=[0, 1])).stages_done == 0
     with reading() as session:
         assert queries.list_runs(session).rows == ()
