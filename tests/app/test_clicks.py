@@ -36,3 +36,21 @@ def test_a_draft_that_cannot_be_read_now_is_a_sentence(monkeypatch: pytest.Monke
     monkeypatch.setattr(layout, "flash", said.append)
     popover._open(None)  # type: ignore[arg-type]
     assert said == ["The database does not answer."]
+
+
+def test_what_a_widget_shows_that_another_took_the_place_of_is_no_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    state: dict[str, object] = {}
+    monkeypatch.setattr(layout.st, "session_state", state)
+    first = layout.key_of("sort_by", "")
+    assert (layout.key_of("sort_by", ""), state[first]) == (first, "")
+    state[first] = "kl"
+    assert layout.chosen_in(first, "") == "kl"
+    assert layout.key_of("sort_by", "kl") == first  # its own choice: the keyboard stays there
+    state[first] = ""
+    assert layout.chosen_in(first, "") == ""  # back again before it was drawn
+    second = layout.key_of("sort_by", "gra")
+    assert (second != first, state[second]) == (True, "gra")
+    state[first] = ""
+    assert layout.chosen_in(first, "") is None
+    state[first] = "name"
+    assert layout.chosen_in(first, "") == "name"  # a click before the browser had the other one

@@ -10,7 +10,6 @@ from streamlit.testing.v1 import AppTest
 
 from app.components.frame.address import MOST_IDS
 from app.components.runs import columns, table, ticks
-from app.components.runs.controls import COLUMNS
 from cwpo.config.run import RunConfig
 from db.records.listing import EACH_RUN, NEWEST, SETTING, Figure, Line
 from tests.app.visits import Computed, visit, words
@@ -177,7 +176,7 @@ def test_a_list_with_a_pinned_and_a_tagged_run_has_the_columns_that_were_chosen(
     assert list(visit("runs", group=group, columns="gra").dataframe[0].value)[2:] == ["GRA, %"]
     page = visit("runs", group=group)
     assert list(page.dataframe[0].value)[-1] == "tags"  # usual, where anything stands in it
-    page.multiselect(key=COLUMNS).select("align.beta").run()
+    next(one for one in page.multiselect if one.label == "Columns, in their order").select("align.beta").run()
     assert not page.exception
     assert list(page.dataframe[0].value)[-2:] == ["tags", "align.beta"]
 

@@ -176,8 +176,8 @@ class Walker:
         line = self.dice.choice([1, 2, 3])
         return [
             Step("search", lambda: self._write(self.page.get_by_placeholder("name, model, sweep"), text), False),
-            self._choice("runs_sort_by", self.dice.choice(["Sort by GRA, %", "Sort by name"])),
-            self._choice("runs_group_by", "Group by nothing: one line per run"),
+            self._choice("runs_sort_by_", self.dice.choice(["Sort by GRA, %", "Sort by name"])),
+            self._choice("runs_group_by_", "Group by nothing: one line per run"),
             Step("tick", lambda: self._grid(TICK, line)),
             Step("open", lambda: self._grid(OPEN, line)),
             Step("open", lambda: self._grid(OPEN, 1)),
@@ -240,7 +240,7 @@ class Walker:
         return Step(f"another {label}", lambda: self._choose(field.first)) if field.count() else None
 
     def _choice(self, key: str, option: str, *, is_entry: bool = True) -> Step | None:
-        is_there = self.page.locator(f".st-key-{key}").count()
+        is_there = self.page.locator(self._keyed(key)).count()
         return Step(f"{key}: {option}", lambda: self._pick(key, option), is_entry) if is_there else None
 
     def _choose(self, field: Locator) -> None:
@@ -257,7 +257,11 @@ class Walker:
         raise AssertionError(f"A list does not stay open: {self.went}")
 
     def _pick(self, key: str, option: str) -> None:
-        pick(self.page.locator(f".st-key-{key}").get_by_role("combobox"), option)
+        pick(self.page.locator(self._keyed(key)).get_by_role("combobox"), option)
+
+    def _keyed(self, key: str) -> str:
+        """Of a key, or of all that begin so where it ends in an underscore."""
+        return f'[class*="st-key-{key}"]' if key.endswith("_") else f".st-key-{key}"
 
     def _write(self, field: Locator, text: str) -> None:
         field.fill(text)

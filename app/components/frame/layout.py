@@ -135,6 +135,25 @@ def set_params(**params: str) -> None:
         leaving.change(new, gone)
 
 
+def key_of(name: str, chosen: Any) -> str:
+    """Of the widget that shows what is chosen: another one where something else chose it than this widget, a heading,
+    Back, somebody else. The widget holds what is chosen."""
+    number = st.session_state.get(f"{name}_number", 0)
+    if st.session_state.get(f"{name}_{number}", chosen) != chosen:
+        number += 1
+    st.session_state[f"{name}_number"] = number
+    st.session_state[f"{name}_{number}"] = chosen
+    return f"{name}_{number}"
+
+
+def chosen_in(key: str, shown: Any) -> Any:
+    """What a person chose in such a widget; None where nobody did: a browser that still has a widget in whose place
+    another one is says again, whenever it asks for news, what that one has `shown` all along."""
+    name, _, number = key.rpartition("_")
+    held = st.session_state.get(key)
+    return None if held == shown and int(number) != st.session_state.get(f"{name}_number") else held
+
+
 def problem(sentence: object, technical: object = "") -> None:
     """One sentence with the cause and the next step; the technical text is folded away."""
     st.error(untrusted.label(without_secrets(str(sentence)), 600))

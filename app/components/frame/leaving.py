@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol, Self, TypeVar
 from urllib.parse import urlencode
 
 import streamlit as st
@@ -40,6 +40,16 @@ class Target(Protocol):
     def screen(self) -> str: ...
 
     def to_params(self) -> dict[str, Any]: ...
+
+
+class View(Protocol):
+    """A view that an address tells."""
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, Any], /) -> Self: ...
+
+
+V = TypeVar("V", bound=View)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +102,12 @@ def link(target: Target, label: str, *, about: str = "", aside: bool = False) ->
 def readdress(params: Mapping[str, Any], *, instead: bool) -> NoReturn:
     """This page at another address."""
     _start(st.session_state.get(SHOWN, FIRST), params, instead=instead)
+
+
+def here(view: type[V]) -> V:
+    """What the address says of its page, wherever it is asked: a click of a browser that has not got it yet too."""
+    catch_up()
+    return view.from_params(st.query_params)
 
 
 def parameters() -> dict[str, list[str]]:

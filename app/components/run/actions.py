@@ -19,7 +19,6 @@ from workers.api import keeping
 from workers.api.people.access import Role
 
 PRIORITIES = {"Urgent": 10, "Normal": 0, "Later": -10}
-TRIED = "priority_tried"  # in the session: how often another place in the queue was asked for
 PLACE = "run"
 LIVE_HELP = "Cancel it first: it is queued or running."
 
@@ -95,24 +94,21 @@ def _say_paused(run: KeptRun, *, whole: bool) -> None:
 def _priority(run: RunRecord, live: bool, why: str) -> None:
     names = list(PRIORITIES)
     current = next((name for name, value in PRIORITIES.items() if value == run.row.priority), None)
-    key = f"priority_{run.row.priority}_{st.session_state.get(TRIED, 0)}"
+    key = layout.key_of(f"priority_{run.id}", current)
     st.segmented_control(
         "Priority",
         names,
-        default=current,
         key=key,
         disabled=not live or bool(why),
         help=why or (None if live else "Only a queued or running run has a place in the queue."),
         on_change=layout.told(_reprioritise),
-        args=(run.id, key),
+        args=(run.id, key, current),
     )
 
 
-def _reprioritise(run_id: int, key: str) -> None:
+def _reprioritise(run_id: int, key: str, shown: str | None) -> None:
     """Another place in the queue; where it cannot be had, the next widget shows the one that the run has."""
-    chosen = st.session_state.get(key)
-    st.session_state[TRIED] = st.session_state.get(TRIED, 0) + 1
-    if chosen:
+    if chosen := layout.chosen_in(key, shown):
         api.reprioritise(run_id, PRIORITIES[chosen])
 
 

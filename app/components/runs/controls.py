@@ -5,7 +5,7 @@ from typing import Any
 
 import streamlit as st
 
-from app.components.frame import layout
+from app.components.frame import layout, leaving
 from app.components.frame.address import RunsView
 from app.components.runs import columns
 from app.components.runs.columns import Column
@@ -55,13 +55,14 @@ def _group(view: RunsView, known: Collection[str]) -> None:
 def _columns(view: RunsView, known: Collection[str], shown: Sequence[Column]) -> None:
     now = [one.key for one in shown if one.key != "setting"]
     with st.popover("Columns", type="tertiary", key="runs_columns_folded"):
-        st.session_state[COLUMNS] = now
+        own = layout.key_of(COLUMNS, now)
         st.multiselect(
             "Columns, in their order",
             [key for key in dict.fromkeys([*columns.offered(known, view.group), *now]) if key != "setting"],
-            key=COLUMNS,
+            key=own,
             format_func=columns.name_of,
             on_change=_chose_columns,
+            args=(own, now),
             max_selections=MOST_COLUMNS,
             wrap=True,
             help="Any field of the configuration, and any figure of a stage.",
@@ -70,31 +71,31 @@ def _columns(view: RunsView, known: Collection[str], shown: Sequence[Column]) ->
                   disabled=not view.columns)  # fmt: skip
 
 
-def _choice(label: str, key: str, offered: Sequence[str], chosen: str, on_change: Any, width: int, words: Any) -> None:
+def _choice(label: str, name: str, offered: Sequence[str], chosen: str, on_change: Any, width: int, words: Any) -> None:
     """A list to choose from that always shows what the address says."""
-    st.session_state[key] = chosen
+    own = layout.key_of(name, chosen)
     st.selectbox(
-        label, offered, key=key, format_func=words, on_change=on_change, width=width, label_visibility="collapsed"
-    )
+        label, offered, key=own, format_func=words, on_change=on_change, args=(own, chosen), width=width,
+        label_visibility="collapsed",
+    )  # fmt: skip
 
 
-def _chose_sort() -> None:
-    key = st.session_state[SORT]
-    layout.set_params(sort=columns.sorted_by("", key) if key else "", after="", before="")
+def _chose_sort(own: str, shown: str) -> None:
+    if (key := layout.chosen_in(own, shown)) is not None:
+        layout.set_params(sort=columns.sorted_by("", key) if key else "", after="", before="")
 
 
 def _turn_round() -> None:
-    sort = RunsView.from_params(st.query_params).sort
+    sort = leaving.here(RunsView).sort
     layout.set_params(sort=columns.sorted_by(sort, sort.removeprefix("-")) if sort else "", after="", before="")
 
 
-def _chose_group() -> None:
-    group = st.session_state[GROUP]
-    layout.set_params(group="" if group == SETTING else group, after="", before="", open="", columns="")
+def _chose_group(own: str, shown: str) -> None:
+    if (group := layout.chosen_in(own, shown)) is not None:
+        layout.set_params(group="" if group == SETTING else group, after="", before="", open="", columns="")
 
 
-def _chose_columns() -> None:
-    view = RunsView.from_params(st.query_params)
-    keys = tuple(st.session_state[COLUMNS])
-    usual = tuple(one.key for one in columns.chosen(view.group, ()) if one.key != "setting")
-    layout.set_params(columns="" if keys == usual else ",".join(keys))
+def _chose_columns(own: str, shown: Sequence[str]) -> None:
+    if (keys := layout.chosen_in(own, shown)) is not None:
+        usual = [one.key for one in columns.chosen(leaving.here(RunsView).group, ()) if one.key != "setting"]
+        layout.set_params(columns="" if keys == usual else ",".join(keys))

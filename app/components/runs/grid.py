@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from app.components.frame import layout
+from app.components.frame import layout, leaving
 from app.components.frame.address import RunsView
 from app.components.runs import table as runs_table
 from app.components.runs import ticks
@@ -72,7 +72,7 @@ def _selected(key: str, lines: Sequence[Sequence[int]], shown: Sequence[Column])
         st.session_state[SORTED] = (key, selection["columns"][0])
         column = by_label.get(selection["columns"][0])
         if column is not None and column.order:
-            sort = RunsView.from_params(st.query_params).sort
+            sort = leaving.here(RunsView).sort
             draw_anew()
             layout.set_params(sort=sorted_by(sort, column.key), after="", before="")
         draw_anew()

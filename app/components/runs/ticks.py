@@ -13,8 +13,7 @@ TOO_MANY = "runs_too_many"  # in the session: how many runs the last click would
 
 def ticked() -> tuple[int, ...]:
     """The numbers of the runs."""
-    leaving.catch_up()
-    return RunsView.from_params(st.query_params).ticked
+    return leaving.here(RunsView).ticked
 
 
 def rows_of(table: Sequence[Line], run_ids: Collection[int]) -> list[int]:
