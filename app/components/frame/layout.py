@@ -136,8 +136,8 @@ def set_params(**params: str) -> None:
 
 
 def key_of(name: str, chosen: Any) -> str:
-    """Of the widget that shows what is chosen: another one where something else chose it than this widget, a heading,
-    Back, somebody else. The widget holds what is chosen."""
+    """The key of the widget that shows what is chosen, and holds it. It stays the same while the widget itself is used;
+    where something else chose (a heading, Back, somebody else), it is another key, and so another widget."""
     number = st.session_state.get(f"{name}_number", 0)
     if st.session_state.get(f"{name}_{number}", chosen) != chosen:
         number += 1
@@ -147,8 +147,8 @@ def key_of(name: str, chosen: Any) -> str:
 
 
 def chosen_in(key: str, shown: Any) -> Any:
-    """What a person chose in such a widget; None where nobody did: a browser that still has a widget in whose place
-    another one is says again, whenever it asks for news, what that one has `shown` all along."""
+    """What a person chose in the widget of that key; None where nobody did. A browser that has not got the next widget
+    yet says again, whenever it asks for news, what this one has `shown` all along."""
     name, _, number = key.rpartition("_")
     held = st.session_state.get(key)
     return None if held == shown and int(number) != st.session_state.get(f"{name}_number") else held
