@@ -9,6 +9,7 @@ import streamlit as st
 from starlette.middleware import Middleware
 from streamlit import config
 
+from app.changes_in_order import keep_changes_in_order
 from app.components.frame import downloads, painting
 from app.door.guard import Guard
 from app.door.people import stand
@@ -41,6 +42,7 @@ install()
 tidy()
 keep_fragment_ends()
 keep_late_clicks()
+keep_changes_in_order()
 app = st.App(
     "main.py",
     routes=[downloads.route(own.prefix), painting.route(own.prefix)],

@@ -1,5 +1,6 @@
 """A form as plain values and back, two windows' changes together, and what was changed in words."""
 
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -8,7 +9,9 @@ from hypothesis import strategies as st
 
 from app.components.form.beside.changes import changes_of, folded_tabs, start_of
 from app.components.form.beside.repeats import question_of, sentence
+from app.components.form.drafts import keeping
 from app.components.form.drafts.content import content_of, form_of, together
+from app.components.form.drafts.keeping import keep, open_draft, opened
 from app.components.form.form import Form, Start
 from app.components.form.form import start_of as started
 from cwpo.config.run import RunConfig, merged
@@ -119,6 +122,33 @@ def test_an_address_of_a_draft_and_of_fields_is_the_draft(empty: None) -> None:
     mixed = visit("new_run", draft=draft.id, seeds="0-9", name="mixed")
     assert mixed.text_input(key="new_run.seeds").value == "5"
     assert dict(mixed.query_params) == {"draft": draft.id}
+
+
+def test_what_is_typed_while_another_windows_change_is_taken_over_stays(
+    empty: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run of what is typed begins while the run before still keeps the form."""
+    form = opened(Form.begun(Start()))
+    form.take("seeds", "5")
+    keep(form)
+    other = open_draft(form.kept.draft)
+    other.take("align.beta", "0.9")
+    keep(other)
+    typed: list[Thread] = []
+
+    def slow(*contents: Any) -> Any:
+        found = together(*contents)
+        typed.append(Thread(target=form.take, args=("name", "typed"), daemon=True))
+        typed[0].start()
+        typed[0].join(0.3)  # it is through where nothing keeps it
+        return found
+
+    monkeypatch.setattr(keeping, "together", slow)
+    keep(form)
+    typed[0].join(10)
+    assert {name: form.state[name] for name in ("seeds", "align.beta", "name")} == {
+        "seeds": "5", "align.beta": "0.9", "name": "typed",
+    }  # fmt: skip
 
 
 def test_a_draft_that_is_gone_is_said_and_the_form_is_there(empty: None) -> None:

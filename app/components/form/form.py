@@ -1,5 +1,6 @@
 """The form of New run: where it started from, one value for each widget, drawn or not, and what follows a change."""
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -98,6 +99,7 @@ class Form:
     state: dict[str, Any] = field(default_factory=dict)
     address: Mapping[str, list[str]] = field(default_factory=dict)  # as it was written last
     kept: Kept = field(default_factory=Kept)
+    lock: threading.RLock = field(default_factory=threading.RLock, repr=False, compare=False)  # of a session's runs
     _before: tuple[Start, dict[str, Any]] | None = field(default=None, repr=False, compare=False)
 
     @classmethod
@@ -111,7 +113,11 @@ class Form:
         return self._before[1]
 
     def take(self, name: str, value: Any) -> None:
-        """A widget was changed; what hangs on it follows."""
+        """A widget was changed; what hangs on it follows. Where the run before still keeps the form, after that."""
+        with self.lock:
+            self._take(name, value)
+
+    def _take(self, name: str, value: Any) -> None:
         value = self._named(name, value)
         if name == "dataset":
             self._take_dataset(str(value or self.start.dataset))

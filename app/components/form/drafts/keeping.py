@@ -43,18 +43,23 @@ def opened(form: Form) -> Form:
 
 def keep(form: Form) -> None:
     """Write what was changed since; and take over what another window wrote meanwhile."""
-    said = form.kept.said
     try:
-        if form.kept.draft:
-            _take_over(form)
-        if form.kept.said == said and content_of(form) != form.kept.content:
-            form.kept.said = ""  # it was read before this change
-        _write(form)
+        with form.lock:
+            _keep(form)
     except NotAllowed as error:
         if not why_not(Role.ANNOTATOR):  # else nothing of theirs is kept, and the button says why
             form.kept = Kept(said=f"{error} What is changed here is a draft of your own.")
     except DatabaseError as error:
         layout.problem(f"Changes to this form are not kept until the database answers again. {error}")
+
+
+def _keep(form: Form) -> None:
+    said = form.kept.said
+    if form.kept.draft:
+        _take_over(form)
+    if form.kept.said == said and content_of(form) != form.kept.content:
+        form.kept.said = ""  # it was read before this change
+    _write(form)
 
 
 def named(form: Form) -> str:
