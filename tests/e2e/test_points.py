@@ -33,7 +33,7 @@ from tests.e2e.by_hand import choose, widget, write
 from tests.e2e.serving import Web, at_home, served, visiting
 from tests.e2e.test_dashboard import go, ready
 from tests.e2e.test_journeys import settled
-from tests.e2e.test_runs_page import column, grid, until
+from tests.e2e.test_runs_page import Answers, column, grid, until
 from tests.workers.labeled import labeled_run, pair_row
 from workers import api
 from workers.machine.database import engines, reading, writing
@@ -319,3 +319,21 @@ def test_a_curve_that_was_zoomed_stays_so_while_points_come_in(page: Page, full:
     page.get_by_role("button", name="All steps").click()
     expect(field).to_have_value("")
     seen(page, lambda: shown(CURVE)[1] == 24)
+
+
+def test_all_steps_are_shown_for_good_where_the_answer_is_late(browser: Browser, full: Desk) -> None:
+    """The browser asks for news, and says with it what its field shows still."""
+    with visiting(browser) as page:
+        answers = Answers(page)
+        page.goto(f"{full.url}/run?run={full.live}&curve_steps=2-5")
+        ready(page, "CW · IPO")
+        field = page.get_by_label("Steps", exact=True)
+        expect(field).to_have_value("2-5")
+        answers.hold()
+        page.get_by_role("button", name="All steps").click()
+        page.wait_for_timeout(7_000)  # three looks for news
+        answers.release()
+        expect(field).to_have_value("")
+        page.wait_for_timeout(5_000)
+        expect(field).to_have_value("")
+        assert "curve_steps" not in page.url
