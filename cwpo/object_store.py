@@ -41,6 +41,7 @@ _NO_KEYS = ("NoCredentialsError", "PartialCredentialsError", "NoAuthTokenError",
 # of S3: a host that is cut off is noticed in seconds, not in minutes
 _S3_TIMES = {"connect_timeout": 3, "read_timeout": 30, "retries": {"max_attempts": 1}}
 _S3_TRIES = 2
+_TURNS = 3  # of what is begun again where another one does the same at the same moment
 
 Manifest = Mapping[str, Any]
 
@@ -69,15 +70,25 @@ class ObjectStore:
         """Publish the artifact that lies in `folder`, manifest last. False where another one stands there already;
         what an earlier, interrupted attempt left is removed."""
         own = json.loads((folder / MANIFEST).read_text())
-        known = self.manifest(fingerprint)
-        if known is None:
-            attempt = uuid.uuid4().hex
-            if self._upload(fingerprint, folder, own, attempt) and self._publish(fingerprint, folder, own, attempt):
-                self._sweep(fingerprint, keep=attempt)
-                return True
-            self._remove(f"{self._place(fingerprint)}/{attempt}")
+        lost: OSError = FileExistsError(errno.EEXIST, MANIFEST)
+        for _ in range(_TURNS):
             known = self.manifest(fingerprint)
-        return known is not None and known["sha256"] == own["sha256"]
+            if known is not None:
+                return bool(known["sha256"] == own["sha256"])
+            attempt = uuid.uuid4().hex
+            try:
+                self._upload(fingerprint, folder, own, attempt)
+                if self._publish(fingerprint, folder, own, attempt):
+                    self._sweep(fingerprint, keep=attempt)
+                    return True
+            except (FileNotFoundError, FileExistsError) as error:  # swept away: another one was published meanwhile
+                lost = error
+            self._remove(f"{self._place(fingerprint)}/{attempt}")
+        if isinstance(lost, FileNotFoundError):
+            raise self._not_there(lost) from lost
+        raise StoreUnreachable(
+            f"What is put into {self.url} is taken away by others ({brief(lost)}): the stage is tried again."
+        ) from lost
 
     def fetch(self, manifest: Manifest, folder: Path) -> None:
         """Download the artifact's files and its manifest into `folder`; ArtifactError where they are not as the
@@ -144,23 +155,18 @@ class ObjectStore:
     def _manifest_path(self, fingerprint: str) -> str:
         return f"{self._place(fingerprint)}/{MANIFEST}"
 
-    def _upload(self, fingerprint: str, folder: Path, own: Manifest, attempt: str) -> bool:
-        """The files of an artifact, which nobody sees before its manifest is there. False where another one was
-        published meanwhile, which swept ours away."""
+    def _upload(self, fingerprint: str, folder: Path, own: Manifest, attempt: str) -> None:
+        """The files of an artifact, which nobody sees before its manifest is there. FileNotFoundError or
+        FileExistsError where they are swept away meanwhile: a folder that goes while it is made raises either."""
         place = f"{self._place(fingerprint)}/{attempt}"
         try:
             for name in own["files"]:
                 self._do(functools.partial(self._files.put_file, str(folder / name), f"{place}/{name}"))
-        except FileNotFoundError as error:
-            if self.manifest(fingerprint) is None:
-                raise self._not_there(error) from error
-            return False
-        except StoreUnreachable:
+        except (StoreUnreachable, FileNotFoundError, FileExistsError):
             raise
         except BaseException:
             self._remove(place)
             raise
-        return True
 
     def _publish(self, fingerprint: str, folder: Path, own: Manifest, attempt: str) -> bool:
         """Write the manifest of what was uploaded; whether it is ours that stands there now."""
@@ -194,13 +200,28 @@ class ObjectStore:
                 self._remove(path)
 
     def _remove(self, path: str) -> None:
-        """Remove a file or folder if it can be done now; what stays costs space and nothing else."""
+        """Remove a file or folder if it can be done now; what stays costs space and nothing else. A folder that another
+        one fills or removes at the same moment is looked at again."""
+        failed: Exception
+        for _ in range(_TURNS):
+            try:
+                self._files.rm(path, recursive=True)
+                return
+            except FileNotFoundError as error:
+                failed = error
+                if not self._stands(path):
+                    return
+            except Exception as error:
+                failed = error
+                if not (isinstance(error, OSError) and error.errno == errno.ENOTEMPTY):
+                    break
+        log.warning("%s could not be removed from %s: %s", path, self.url, brief(failed))
+
+    def _stands(self, path: str) -> bool:
         try:
-            self._files.rm(path, recursive=True)
-        except FileNotFoundError:
-            return
-        except Exception as error:
-            log.warning("%s could not be removed from %s: %s", path, self.url, brief(error))
+            return bool(self._files.exists(path))
+        except Exception:  # it does not answer now: what stays costs space and nothing else
+            return False
 
     def _do(self, work: Callable[[], T]) -> T:
         """The answer of the store, asked again while it is away; Cancelled when the stage is to stop meanwhile."""

@@ -1,5 +1,6 @@
 """The shared store: two machines with a folder each see the same artifacts, whole or not at all."""
 
+import errno
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -108,6 +109,84 @@ def test_publishers_at_the_same_moment_end_with_one_artifact(url: str, tmp_path:
     assert sorted(stood) == [False] * 5 + [True]
     assert len({(store.path(FP) / "sub" / "file.txt").read_text() for store in stores}) == 1
     assert len([name for name in files_of(url) if name.endswith("file.txt")]) == 1
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> str:
+    return f"file://{tmp_path}/shared"
+
+
+@pytest.mark.parametrize("how", [FileNotFoundError, FileExistsError])
+@pytest.mark.parametrize("stays", [True, False])
+def test_what_is_swept_while_it_is_uploaded_gives_way_or_is_uploaded_again(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: type[OSError], stays: bool
+) -> None:
+    here, there = (ArtifactStore(tmp_path / name, ObjectStore(folder)) for name in "ab")
+    build(here, "mine")
+    build(there, "theirs")
+    assert here.shared is not None
+    files = here.shared._files
+    put = files.put_file
+    uploads: list[str] = []
+
+    def swept(source: str, target: str) -> None:
+        uploads.append(target)
+        if len(uploads) == 2:  # between two files of ours, another machine publishes the same artifact
+            monkeypatch.setattr(files, "put_file", put)
+            assert there.share(FP)
+            if not stays:
+                there.delete(FP)
+            monkeypatch.setattr(files, "put_file", swept)
+            raise how(17, "swept", target)  # what making the folder again says, by the moment at which it went
+        put(source, target)
+
+    monkeypatch.setattr(files, "put_file", swept)
+    assert here.share(FP) is not stays
+    assert (here.path(FP) / "sub" / "file.txt").read_text() == ("theirs" if stays else "mine")
+    assert len([name for name in files_of(folder) if name.endswith("file.txt")]) == 1
+
+
+def test_what_others_take_away_each_time_is_tried_again_later(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ArtifactStore(tmp_path / "a", ObjectStore(folder))
+    path = build(store)
+    assert store.shared is not None
+    tries: list[str] = []
+
+    def gone(_: str, target: str) -> None:
+        tries.append(target)
+        raise FileExistsError(17, "File exists", target)
+
+    monkeypatch.setattr(store.shared._files, "put_file", gone)
+    with pytest.raises(StoreUnreachable, match="taken away by others"):
+        store.share(FP)
+    assert len(tries) == 3
+    assert path.is_dir()  # what lies here is kept
+
+
+@pytest.mark.parametrize("number", [errno.ENOENT, errno.ENOTEMPTY])
+def test_a_folder_that_another_one_fills_or_removes_beside_is_removed_whole(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, number: int
+) -> None:
+    store = ArtifactStore(tmp_path / "a", ObjectStore(folder))
+    build(store)
+    assert store.share(FP)
+    assert store.shared is not None
+    files = store.shared._files
+    rm = files.rm
+    turns: list[str] = []
+
+    def beside(path: str, recursive: bool = False) -> None:
+        turns.append(path)
+        if len(turns) == 2:  # the manifest is gone, the folder not yet
+            raise OSError(number, "beside", path)  # FileNotFoundError for ENOENT
+        rm(path, recursive=recursive)
+
+    monkeypatch.setattr(files, "rm", beside)
+    store.delete(FP)
+    assert files_of(folder) == {}
+    assert not caplog.records
 
 
 def test_readers_at_the_same_moment_get_the_whole(url: str, tmp_path: Path) -> None:
