@@ -26,7 +26,6 @@ settle()
 let_in()  # where people sign in, nothing below runs before they did
 
 NEW_RUN = "new_run"
-STYLE = Path(__file__).with_name("style.css")
 # Said for the whole document: what comes up from a button lies outside of the part that Streamlit says it of.
 SCHEMES = {name: Path(__file__).with_name(f"{name}.css") for name in LOOKS}
 
@@ -54,7 +53,6 @@ PAGES = {
 
 page = st.navigation(PAGES, expanded=True)
 st.set_page_config(page_title=f"{getattr(page, 'title', 'Dashboard')} · CW-PO")  # outside a server a page has no title
-st.html(STYLE)
 st.html(SCHEMES[look().name])
 with turn(), arriving(page):
     if page.url_path != NEW_RUN:

@@ -18,6 +18,7 @@ from app.door.ways import Door, decide
 from app.fragment_ends import keep_fragment_ends
 from app.heap import tidy
 from app.late_clicks import keep_late_clicks
+from app.styled import Styled
 from cwpo.config.environment import set_here, settings
 from cwpo.errors import ConfigError
 from workers.machine.modes import keep_private
@@ -46,5 +47,5 @@ keep_changes_in_order()
 app = st.App(
     "main.py",
     routes=[downloads.route(own.prefix), painting.route(own.prefix)],
-    middleware=[Middleware(Guard, door=own)],
+    middleware=[Middleware(Guard, door=own), Middleware(Styled)],
 )

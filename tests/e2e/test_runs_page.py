@@ -230,6 +230,25 @@ def test_a_list_to_choose_from_keeps_the_keyboard(at_list: Page) -> None:
     expect(sort).to_have_value("Sort by GRA, %")
 
 
+# Each place at which a button of the page stood, from its first frame on.
+PLACES = """() => { window.places = []; const look = () => {
+  const at = document.querySelector('.st-key-runs_views [data-testid=stIconMaterial]')?.getBoundingClientRect();
+  const place = at && JSON.stringify([at.x, at.y].map(Math.round));
+  if (place && window.places.at(-1) !== place) window.places.push(place);
+  requestAnimationFrame(look); }; look(); }"""
+
+
+def test_what_is_drawn_stands_where_it_stays(page: Page, desk: str) -> None:
+    """Also in a slow browser: a page that moves takes what is aimed at away from under the click."""
+    page.add_init_script(f"({PLACES})()")
+    slowed(page)
+    page.goto(desk)
+    ready(page, "Runs")
+    settled(page)
+    page.wait_for_timeout(5_000)
+    assert len(page.evaluate("window.places")) == 1, page.evaluate("window.places")
+
+
 def test_what_comes_up_from_a_button_stays_there_where_its_arrow_was_clicked(at_list: Page) -> None:
     page = at_list
     arrow = page.locator(".st-key-runs_views").get_by_test_id("stIconMaterial")
