@@ -71,10 +71,11 @@ class ObjectStore:
         what an earlier, interrupted attempt left is removed."""
         own = json.loads((folder / MANIFEST).read_text())
         lost: OSError = FileExistsError(errno.EEXIST, MANIFEST)
-        for _ in range(_TURNS):
-            known = self.manifest(fingerprint)
-            if known is not None:
-                return bool(known["sha256"] == own["sha256"])
+        left = _TURNS
+        while (known := self.manifest(fingerprint)) is None:
+            if not left:
+                raise self._taken_away(lost) from lost
+            left -= 1
             attempt = uuid.uuid4().hex
             try:
                 self._upload(fingerprint, folder, own, attempt)
@@ -84,11 +85,7 @@ class ObjectStore:
             except (FileNotFoundError, FileExistsError) as error:  # swept away: another one was published meanwhile
                 lost = error
             self._remove(f"{self._place(fingerprint)}/{attempt}")
-        if isinstance(lost, FileNotFoundError):
-            raise self._not_there(lost) from lost
-        raise StoreUnreachable(
-            f"What is put into {self.url} is taken away by others ({brief(lost)}): the stage is tried again."
-        ) from lost
+        return bool(known["sha256"] == own["sha256"])
 
     def fetch(self, manifest: Manifest, folder: Path) -> None:
         """Download the artifact's files and its manifest into `folder`; ArtifactError where they are not as the
@@ -135,6 +132,14 @@ class ObjectStore:
 
     def _not_there(self, error: Exception) -> StoreError:
         return StoreError(f"{self.url} is not there ({brief(error)}): make the bucket, or correct {VARIABLE}.")
+
+    def _taken_away(self, lost: OSError) -> StoreError:
+        """Why nothing that is put there stays, though nobody published it."""
+        if isinstance(lost, FileNotFoundError):
+            return self._not_there(lost)
+        return StoreUnreachable(
+            f"What is put into {self.url} is taken away by others ({brief(lost)}): the stage is tried again."
+        )
 
     @functools.cached_property
     def _opened(self) -> tuple[Any, str]:

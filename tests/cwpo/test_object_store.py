@@ -117,30 +117,35 @@ def folder(tmp_path: Path) -> str:
 
 
 @pytest.mark.parametrize("how", [FileNotFoundError, FileExistsError])
-@pytest.mark.parametrize("stays", [True, False])
+@pytest.mark.parametrize(("sweeps", "deleted"), [(1, 0), (1, 1), (3, 2)])
 def test_what_is_swept_while_it_is_uploaded_gives_way_or_is_uploaded_again(
-    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: type[OSError], stays: bool
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: type[OSError], sweeps: int, deleted: int
 ) -> None:
+    """Another machine publishes the same artifact between two files of ours; the first `deleted` times
+    it is deleted again."""
     here, there = (ArtifactStore(tmp_path / name, ObjectStore(folder)) for name in "ab")
     build(here, "mine")
     build(there, "theirs")
     assert here.shared is not None
+    assert there.shared is not None
     files = here.shared._files
     put = files.put_file
     uploads: list[str] = []
 
     def swept(source: str, target: str) -> None:
         uploads.append(target)
-        if len(uploads) == 2:  # between two files of ours, another machine publishes the same artifact
+        turn, second = divmod(len(uploads), 2)
+        if not second and turn <= sweeps:
             monkeypatch.setattr(files, "put_file", put)
             assert there.share(FP)
-            if not stays:
-                there.delete(FP)
+            if turn <= deleted:
+                there.shared.delete(FP)
             monkeypatch.setattr(files, "put_file", swept)
             raise how(17, "swept", target)  # what making the folder again says, by the moment at which it went
         put(source, target)
 
     monkeypatch.setattr(files, "put_file", swept)
+    stays = sweeps > deleted
     assert here.share(FP) is not stays
     assert (here.path(FP) / "sub" / "file.txt").read_text() == ("theirs" if stays else "mine")
     assert len([name for name in files_of(folder) if name.endswith("file.txt")]) == 1
